@@ -1,0 +1,94 @@
+"""Every error that chainrule raises on purpose.
+
+    ChainruleError
+    ├── NotationError        a network's text cannot be read; shows the line and a caret
+    ├── ShapeError           two layers do not fit together; names both and the mend
+    ├── NetworkError         no network by that name, file or attribute
+    ├── DataError            data are missing, damaged or not what the recipe needs
+    ├── RecipeError          a recipe has an unknown key, a wrong value or a contradiction
+    ├── RunError             the run store cannot be opened, or holds no such run
+    ├── CheckpointError      a checkpoint cannot be written, read or does not belong here
+    └── TrainingError        training itself broke down (the loss is no longer finite)
+
+The message is one clear line: which argument, what it got, what it wants, how to mend it
+(a NotationError adds the line it complains of). The command line prints it and exits with
+``exit_code``: 2 for bad input, 1 when the input was fine and training itself broke down.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ChainruleError(Exception):
+    """Base of all errors that chainrule raises on purpose."""
+
+    exit_code = 2
+
+
+class NotationError(ChainruleError):
+    """A network's text cannot be read: shows the line, a caret and what was expected.
+
+    Args:
+        message: what was found and what was expected, in one line.
+        text: the whole text that was read.
+        position: offset of the offending character in ``text`` (0-based).
+    """
+
+    def __init__(self, message: str, text: str = "", position: int = 0) -> None:
+        self.message, self.text, self.position = message, text, position
+        super().__init__(message + _pointer(text, position))
+
+
+class ShapeError(ChainruleError):
+    """Two layers do not fit together."""
+
+
+class NetworkError(ChainruleError):
+    """No network can be found or built under the given name."""
+
+
+class DataError(ChainruleError):
+    """Data are missing, damaged or not what the recipe needs."""
+
+
+class RecipeError(ChainruleError):
+    """A recipe has an unknown key, a wrong value or a contradiction."""
+
+
+class RunError(ChainruleError):
+    """The run store cannot be opened or written, or holds no such run."""
+
+
+class CheckpointError(ChainruleError):
+    """A checkpoint cannot be written, cannot be read or belongs to another network."""
+
+
+class TrainingError(ChainruleError):
+    """Training broke down although its input was fine."""
+
+    exit_code = 1
+
+
+def _pointer(text: str, position: int) -> str:
+    """The line of ``text`` that holds ``position`` with a caret under it."""
+    if not text.strip():
+        return ""
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    line = text[start : end if end >= 0 else len(text)]
+    number = text.count("\n", 0, start) + 1
+    label = f"  line {number}: "
+    return f"\n{label}{line}\n{' ' * (len(label) + position - start)}^"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest known word, or an empty string.
+
+    >>> suggestion("momentun", ["sgd", "momentum"])
+    "; did you mean 'momentum'?"
+    """
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f"; did you mean '{names[near[0]]}'?" if near else ""
