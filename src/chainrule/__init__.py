@@ -1,0 +1,77 @@
+"""chainrule: answers about neural networks, computed and then proved a second way.
+
+>>> import chainrule
+>>> spec = chainrule.parse("INPUT 8x8x1, CONV3-4, RELU, GAP, FC-10")
+>>> sum(p.numel() for p in chainrule.network(spec).parameters())
+90
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from chainrule import answer as _answer
+from chainrule._version import __version__
+from chainrule.errors import ChainruleError
+
+if TYPE_CHECKING:
+    from chainrule.network.notation import parse
+    from chainrule.network.source import network
+    from chainrule.network.spec import NetworkSpec
+    from chainrule.record.store import RunStore
+    from chainrule.training.data.dataset import Dataset
+    from chainrule.training.data.load import load_data
+    from chainrule.training.interrupt import TrainingStopped
+    from chainrule.training.recipe import Recipe
+    from chainrule.training.result import TrainingResult
+    from chainrule.training.train import train
+
+__all__ = [
+    "ChainruleError",
+    "Dataset",
+    "NetworkSpec",
+    "Recipe",
+    "RunStore",
+    "TrainingResult",
+    "TrainingStopped",
+    "__version__",
+    "load_data",
+    "network",
+    "parse",
+    "train",
+]
+
+# torch takes seconds to import, so each name brings its module when it is first used
+_WHERE = {
+    "Dataset": "chainrule.training.data.dataset",
+    "NetworkSpec": "chainrule.network.spec",
+    "Recipe": "chainrule.training.recipe",
+    "RunStore": "chainrule.record.store",
+    "TrainingResult": "chainrule.training.result",
+    "TrainingStopped": "chainrule.training.interrupt",
+    "load_data": "chainrule.training.data.load",
+    "network": "chainrule.network.source",
+    "parse": "chainrule.network.notation",
+    "train": "chainrule.training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _present(result: Any, medium: str) -> str:
+    text = importlib.import_module("chainrule.report.text")
+    return str(text.present(result, medium))
+
+
+_answer.connect(_present)

@@ -1,0 +1,158 @@
+"""``chainrule train``: describe a network in a line, train it on real data, keep the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from chainrule.training.observer import Observer
+    from chainrule.training.result import TrainingResult
+
+_DATA, _UPDATES = "Data", "Loss and updates"
+_REGULARIZATION, _RUN = "Regularization", "The run"
+
+Text = str | None
+Whole = int | None
+Real = float | None
+
+
+def _flag(help_text: str, panel: str, *names: str) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=panel)
+
+
+def train_command(  # noqa: PLR0913 - one parameter per flag
+    network: Annotated[
+        Text,
+        typer.Argument(
+            help="Notation ('CONV5-10, RELU, POOL2, FC-10'), zoo name, module:attribute or "
+            "file.py:Class. Default: a ConvNet for images, an MLP for vectors."
+        ),
+    ] = None,
+    data: Annotated[
+        Text, _flag("digits, mnist, fashion-mnist, cifar10, cifar100, hf:NAME or a path.", _DATA)
+    ] = None,
+    data_dir: Annotated[Text, _flag("Folder of a named set's files.", _DATA)] = None,
+    target: Annotated[Text, _flag("Target columns of a CSV file, by comma.", _DATA)] = None,
+    image_size: Annotated[Whole, _flag("Resize a folder's images, in pixels.", _DATA)] = None,
+    limit: Annotated[Whole, _flag("Keep only this many examples per part.", _DATA)] = None,
+    validation_share: Annotated[Real, _flag("Share held back to choose by.", _DATA)] = None,
+    test_share: Annotated[Real, _flag("Share held back to report on.", _DATA)] = None,
+    augment: Annotated[
+        Text, _flag("crop, flip, rotate, cutout, mixup, by comma; strength: crop=2.", _DATA)
+    ] = None,
+    loss: Annotated[
+        Text,
+        _flag("softmax, svm, squared-hinge, mse or bce.", _UPDATES),
+    ] = None,
+    label_smoothing: Annotated[Real, _flag("Target share spread over classes.", _UPDATES)] = None,
+    epochs: Annotated[Whole, _flag("Passes over the training part.", _UPDATES)] = None,
+    batch_size: Annotated[Whole, _flag("Examples per minibatch.", _UPDATES)] = None,
+    update_rule: Annotated[
+        Text,
+        _flag("sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw.", _UPDATES),
+    ] = None,
+    learning_rate: Annotated[Real, _flag("Base learning rate.", _UPDATES)] = None,
+    momentum: Annotated[Real, _flag("mu of momentum and nesterov.", _UPDATES)] = None,
+    schedule: Annotated[
+        Text, _flag("constant, step, cosine or one-cycle.", _UPDATES)
+    ] = None,
+    warmup_epochs: Annotated[Real, _flag("Epochs of linear warm-up.", _UPDATES)] = None,
+    step_epochs: Annotated[Whole, _flag("Schedule step: epochs between falls.", _UPDATES)] = None,
+    step_factor: Annotated[Real, _flag("Schedule step: factor at each fall.", _UPDATES)] = None,
+    clip_norm: Annotated[Real, _flag("Scale gradients down to this norm.", _UPDATES)] = None,
+    clip_value: Annotated[Real, _flag("Clamp each gradient element.", _UPDATES)] = None,
+    initialization: Annotated[
+        Text,
+        _flag("default, kaiming, xavier, orthogonal, lsuv, normal or zeros.", _UPDATES),
+    ] = None,
+    initialization_std: Annotated[Real, _flag("Std of normal weights.", _UPDATES)] = None,
+    weight_decay: Annotated[Real, _flag("lambda of data + lambda R(W).", _REGULARIZATION)] = None,
+    penalty: Annotated[Text, _flag("R(W): l2, l1 or elastic.", _REGULARIZATION)] = None,
+    l1_ratio: Annotated[Real, _flag("Share of l1 in elastic.", _REGULARIZATION)] = None,
+    penalize_biases: Annotated[
+        bool, _flag("R touches biases too.", _REGULARIZATION, "--penalize-biases")
+    ] = False,
+    penalize_norms: Annotated[
+        bool, _flag("R touches normalization layers too.", _REGULARIZATION, "--penalize-norms")
+    ] = False,
+    max_norm: Annotated[Real, _flag("Limit per unit's weight norm.", _REGULARIZATION)] = None,
+    early_stopping: Annotated[
+        Whole, _flag("Stop after so many epochs without a better one.", _REGULARIZATION)
+    ] = None,
+    seed: Annotated[Whole, _flag("Fixes every random choice.", _RUN)] = None,
+    device: Annotated[Text, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUN)] = None,
+    checkpoint_every: Annotated[Whole, _flag("Updates between checkpoints.", _RUN)] = None,
+    recipe: Annotated[
+        Path | None, _flag("TOML file with any of these; flags go before it.", _RUN)
+    ] = None,
+    runs: Annotated[Path, _flag("Folder where runs are kept.", _RUN)] = Path("runs"),
+    resume: Annotated[Text, _flag("Go on with this run ('last': the newest).", _RUN)] = None,
+    json_output: Annotated[
+        bool, _flag("One JSON object on standard output, progress on error.", _RUN, "--json")
+    ] = False,
+    quiet: Annotated[bool, _flag("Only the result.", _RUN, "--quiet")] = False,
+) -> int:
+    """Train a network on real data; the run is kept and reported."""
+    given = dict(locals())
+    options = ("recipe", "runs", "resume", "json_output", "quiet")
+    settings = {
+        name: value
+        for name, value in given.items()
+        if name not in options and value not in (None, False)
+    }
+    return _train(settings, recipe, runs, resume, json_output, quiet)
+
+
+def _train(
+    settings: dict[str, Any],
+    recipe: Path | None,
+    runs: Path,
+    resume: str | None,
+    json_output: bool,
+    quiet: bool,
+) -> int:
+    from chainrule.training.interrupt import TrainingStopped
+    from chainrule.training.recipe import load_recipe
+    from chainrule.training.train import train
+
+    values = (load_recipe(recipe) if recipe else {}) | settings
+    try:
+        result = train(
+            runs=runs, resume=resume, observer=_observer(json_output, quiet), **values
+        )
+    except TrainingStopped as stopped:
+        _show(stopped.result, json_output)
+        command = f"chainrule train --resume {stopped.result.run}"
+        command += "" if runs == Path("runs") else f" --runs {runs}"
+        typer.echo(f"stopped after step {stopped.result.steps}, saved; go on with: {command}", err=True)
+        return 128 + stopped.signal_number
+    _write_page(result)
+    _show(result, json_output)
+    return 0
+
+
+def _observer(json_output: bool, quiet: bool) -> Observer:
+    from chainrule.report.live import live_observer
+    from chainrule.training.observer import Observer
+
+    return Observer() if quiet else live_observer(to_error=json_output)
+
+
+def _write_page(result: TrainingResult) -> None:
+    from chainrule.record.atomic import write_atomically
+    from chainrule.report.page import page
+
+    write_atomically(Path(result.folder) / "report.html", page(result).encode())
+
+
+def _show(result: TrainingResult, json_output: bool) -> None:
+    from chainrule.report.terminal import show
+
+    if json_output:
+        typer.echo(json.dumps(result.summary()))
+    else:
+        show(result)

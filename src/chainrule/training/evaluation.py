@@ -1,0 +1,100 @@
+"""Evaluation: loss, accuracy, confusion and mistakes of a network on one part of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.training.data.dataset import Dataset, Part
+from chainrule.training.result import Mistake
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network's answers on one part.
+
+    Attributes:
+        loss: mean data loss (nats for softmax and bce).
+        accuracy: share of right answers in [0, 1]; None for regression.
+        scores: (N, K) float32 on the CPU.
+    """
+
+    loss: float
+    accuracy: float | None
+    scores: Tensor
+
+
+def correct(scores: Tensor, labels: Tensor, task: str) -> Tensor:
+    """Number of right answers in a minibatch, as a tensor of one element.
+
+    Classification: highest score on the right class. Multilabel: mean over labels of
+    "score above 0 where the label is 1, else below", summed over examples.
+
+    >>> correct(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]), "classification")
+    tensor(1.)
+    """
+    if task == "multilabel":
+        return ((scores > 0) == (labels > 0.5)).float().mean(1).sum()
+    return (scores.argmax(1) == labels).float().sum()
+
+
+def evaluate(module: nn.Module, dataset: Dataset, part: Part, loss: Loss) -> Evaluation | None:
+    """Scores of ``module`` on ``part`` in eval mode; None when the part is empty.
+
+    The module's mode is put back afterwards; nothing else of it changes.
+    """
+    if not len(part):
+        return None
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            scores = torch.cat(
+                [module(dataset.normalize(chunk)).float() for chunk in part.inputs.split(_BATCH)]
+            )
+            value = float(loss(scores, part.targets))
+    finally:
+        for child, training in modes:
+            child.training = training
+    accuracy = None
+    if dataset.task != "regression":
+        accuracy = float(correct(scores, part.targets, dataset.task)) / len(part)
+    return Evaluation(value, accuracy, scores.cpu())
+
+
+def confusion_matrix(scores: Tensor, targets: Tensor) -> Tensor:
+    """Counts (classes, classes): row = true class, column = class with the highest score.
+
+    >>> confusion_matrix(torch.eye(2), torch.tensor([0, 0])).tolist()
+    [[1, 1], [0, 0]]
+    """
+    classes = scores.shape[1]
+    cells = targets * classes + scores.argmax(1)
+    return torch.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def worst_mistakes(scores: Tensor, part: Part, count: int = 24) -> tuple[Mistake, ...]:
+    """The misclassified images whose wrong class got the highest softmax probability."""
+    probabilities, predicted = scores.softmax(1).max(1)
+    targets = part.targets.cpu()
+    wrong = (predicted != targets).nonzero().flatten()
+    chosen = wrong[probabilities[wrong].argsort(descending=True, stable=True)][:count]
+    return tuple(_mistake(int(index), part, predicted, probabilities) for index in chosen)
+
+
+def _mistake(index: int, part: Part, predicted: Tensor, probabilities: Tensor) -> Mistake:
+    image = part.inputs[index].cpu()
+    scaled = image.float() / 255 if image.dtype == torch.uint8 else image.float()
+    return Mistake(
+        index=index,
+        image=scaled.numpy(),
+        true=int(part.targets[index]),
+        predicted=int(predicted[index]),
+        probability=float(probabilities[index]),
+    )
