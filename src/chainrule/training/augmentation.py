@@ -60,6 +60,8 @@ def rotate(images: Tensor, rng: np.random.Generator, degrees: float) -> Tensor:
     >>> rotate(torch.ones(2, 1, 5, 5), np.random.default_rng(0), 10).shape
     torch.Size([2, 1, 5, 5])
     """
+    if not len(images):  # affine_grid refuses a minibatch of none
+        return images
     angles = np.deg2rad(rng.uniform(-degrees, degrees, len(images)))
     height, width = images.shape[2:]
     zeros, cosines, sines = np.zeros_like(angles), np.cos(angles), np.sin(angles)

@@ -133,11 +133,10 @@ class Loop:
         return self.recipe.epochs * self.per_epoch
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; what was recorded after it will be recorded again."""
+        """Go on from a checkpoint."""
         load_weights(checkpoint.path, self.module)
         load_updates(checkpoint.path, self.optimizer)
         self.progress = Progress(**checkpoint.state)
-        self.store.truncate(self.run, checkpoint.step)
 
     def fit(self, interrupt: Interrupt) -> bool:
         """Train to the end of the recipe; False when interrupted (saved, resumable).

@@ -154,12 +154,10 @@ class _Session:
         return result
 
     def _resume(self) -> None:
-        self.store.resume(self.run)
         checkpoint = latest_checkpoint(self.loop.checkpoints)
-        if checkpoint is None:
-            self.store.truncate(self.run, 0)
-        else:
+        if checkpoint is not None:
             self.loop.resume(checkpoint)
+        self.store.resume(self.run, self.loop.progress.step)
 
     def _start(self) -> Start:
         parts = (self.dataset.train, self.dataset.validation, self.dataset.test)

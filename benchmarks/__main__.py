@@ -1,0 +1,26 @@
+"""``make bench``: run every benchmark, print its table, keep its numbers with the hardware."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks import start_up, training_step
+from benchmarks.measure import machine
+
+RESULTS = Path(__file__).parent / "results"
+BENCHMARKS = {"start_up": start_up.measure, "training_step": training_step.measure}
+
+
+def main() -> None:
+    """Run all benchmarks and write ``results/NAME.json``."""
+    RESULTS.mkdir(exist_ok=True)
+    for name, measure in BENCHMARKS.items():
+        numbers = measure()
+        print(f"{name}: {json.dumps(numbers, indent=2)}")
+        record = {"machine": machine(), "numbers": numbers}
+        (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
