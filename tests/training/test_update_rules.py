@@ -12,7 +12,7 @@ from chainrule.training.update_rules import LEARNING_RATES, build_optimizer
 from tests.reference import update_rules as twins
 
 START = np.array([1.0, -2.0, 0.5])
-SCALE = np.array([1.0, 0.25, 4.0])  # of the quadratic bowl 1/2 sum(scale * w^2)
+SCALE = np.array([1.0, 0.25, 3.0])  # of the quadratic bowl 1/2 sum(scale * w^2)
 RATE = 0.1
 
 

@@ -93,9 +93,7 @@ def network_table(
     )
     parameters = list(module.parameters())
     total = sum(parameter.numel() for parameter in parameters)
-    return NetworkTable(
-        name or type(module).__name__, shape, rows, total, _trainable(parameters)
-    )
+    return NetworkTable(name or type(module).__name__, shape, rows, total, _trainable(parameters))
 
 
 def _trainable(parameters: list[nn.Parameter]) -> int:

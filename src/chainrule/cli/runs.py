@@ -34,9 +34,7 @@ def list_command(folder: Folder = RUNS, json_output: AsJson = False) -> None:
 @runs_app.command("show")
 def show_command(
     run: Annotated[str, typer.Argument(help="Identifier, its beginning, or 'last'.")] = "last",
-    html: Annotated[
-        Path | None, typer.Option(help="Write the report as one HTML file.")
-    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     folder: Folder = RUNS,
     json_output: AsJson = False,
 ) -> None:

@@ -24,7 +24,7 @@ def _flag(help_text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=help_text, rich_help_panel=panel)
 
 
-def train_command(  # noqa: PLR0913 - one parameter per flag
+def train_command(
     network: Annotated[
         Text,
         typer.Argument(
@@ -57,9 +57,7 @@ def train_command(  # noqa: PLR0913 - one parameter per flag
     ] = None,
     learning_rate: Annotated[Real, _flag("Base learning rate.", _UPDATES)] = None,
     momentum: Annotated[Real, _flag("mu of momentum and nesterov.", _UPDATES)] = None,
-    schedule: Annotated[
-        Text, _flag("constant, step, cosine or one-cycle.", _UPDATES)
-    ] = None,
+    schedule: Annotated[Text, _flag("constant, step, cosine or one-cycle.", _UPDATES)] = None,
     warmup_epochs: Annotated[Real, _flag("Epochs of linear warm-up.", _UPDATES)] = None,
     step_epochs: Annotated[Whole, _flag("Schedule step: epochs between falls.", _UPDATES)] = None,
     step_factor: Annotated[Real, _flag("Schedule step: factor at each fall.", _UPDATES)] = None,
@@ -121,14 +119,14 @@ def _train(
 
     values = (load_recipe(recipe) if recipe else {}) | settings
     try:
-        result = train(
-            runs=runs, resume=resume, observer=_observer(json_output, quiet), **values
-        )
+        result = train(runs=runs, resume=resume, observer=_observer(json_output, quiet), **values)
     except TrainingStopped as stopped:
         _show(stopped.result, json_output)
         command = f"chainrule train --resume {stopped.result.run}"
         command += "" if runs == Path("runs") else f" --runs {runs}"
-        typer.echo(f"stopped after step {stopped.result.steps}, saved; go on with: {command}", err=True)
+        typer.echo(
+            f"stopped after step {stopped.result.steps}, saved; go on with: {command}", err=True
+        )
         return 128 + stopped.signal_number
     _write_page(result)
     _show(result, json_output)

@@ -14,6 +14,8 @@ try:
 except ImportError:  # Windows: the lock file alone stands for the hold
     fcntl = None  # type: ignore[assignment]
 
+_LOCKS = fcntl is not None
+
 
 @contextmanager
 def hold(path: Path, run: str) -> Iterator[None]:
@@ -45,7 +47,7 @@ def is_held(path: Path) -> bool:
 
 
 def _take(handle: int) -> bool:
-    if fcntl is None:
+    if not _LOCKS:
         return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -83,9 +83,10 @@ class RunStore:
         now = datetime.now(UTC)
         word = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
         run = f"{now:%Y%m%d-%H%M%S}-{word[-24:].strip('-') or 'run'}-{secrets.token_hex(2)}"
-        values = (run, name, now.isoformat(timespec="microseconds"), "running", "")
-        values += (json.dumps(recipe), network, json.dumps(data), parameters)
-        values += (json.dumps(versions), json.dumps(hardware), 0.0, "{}")
+        created = now.isoformat(timespec="microseconds")
+        made_of = (json.dumps(recipe), network, json.dumps(data), parameters)
+        made_with = (json.dumps(versions), json.dumps(hardware))
+        values = (run, name, created, "running", "", *made_of, *made_with, 0.0, "{}")
         try:
             (self.folder / run).mkdir()
         except OSError as error:
@@ -98,9 +99,7 @@ class RunStore:
             connection.execute(f"INSERT INTO runs ({_COLUMNS}) VALUES ({marks})", values)
         return run
 
-    def report(
-        self, run: str, step: int, metrics: Metrics, events: Sequence[Event] = ()
-    ) -> None:
+    def report(self, run: str, step: int, metrics: Metrics, events: Sequence[Event] = ()) -> None:
         """Write the metrics of one step, and events, in one transaction."""
         self.report_many(run, [(step, metrics)], events)
 
@@ -184,7 +183,9 @@ class RunStore:
             return (exact or found)[0]
         if found:
             names = ", ".join(record.id for record in found[:4])
-            raise RunError(f"run '{name}' is the beginning of {len(found)} runs ({names}): say more")
+            raise RunError(
+                f"run '{name}' is the beginning of {len(found)} runs ({names}): say more"
+            )
         near = suggestion(name, [record.id for record in records])
         raise RunError(
             f"run '{name}' is not in '{self.folder}'{near or '; chainrule runs lists what is'}"
@@ -217,7 +218,10 @@ class RunStore:
                 "ORDER BY number",
                 (identifier,),
             ).fetchall()
-        return tuple(Event(*row[:4], details=json.loads(row[4])) for row in rows)
+        return tuple(
+            Event(step, time, kind, message, json.loads(details))
+            for step, time, kind, message, details in rows
+        )
 
     def remove(self, run: str) -> None:
         """Remove a run and its folder.

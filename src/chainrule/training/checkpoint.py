@@ -175,9 +175,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"checkpoint file '{path}' cannot be read: {error}") from None
 
 
-def _refuse_other_network(
-    path: Path, saved: dict[str, Tensor], current: dict[str, Tensor]
-) -> None:
+def _refuse_other_network(path: Path, saved: dict[str, Tensor], current: dict[str, Tensor]) -> None:
     for name in [*saved, *current]:
         here = tuple(current[name].shape) if name in current else "nothing"
         there = tuple(saved[name].shape) if name in saved else "nothing"

@@ -56,7 +56,7 @@ def evaluate(module: nn.Module, dataset: Dataset, part: Part, loss: Loss) -> Eva
     try:
         with torch.no_grad():
             scores = torch.cat(
-                [module(dataset.normalize(chunk)).float() for chunk in part.inputs.split(_BATCH)]
+                [module(dataset.normalize(chunk)).float() for chunk in _chunks(part.inputs)]
             )
             value = float(loss(scores, part.targets))
     finally:
@@ -66,6 +66,10 @@ def evaluate(module: nn.Module, dataset: Dataset, part: Part, loss: Loss) -> Eva
     if dataset.task != "regression":
         accuracy = float(correct(scores, part.targets, dataset.task)) / len(part)
     return Evaluation(value, accuracy, scores.cpu())
+
+
+def _chunks(inputs: Tensor) -> list[Tensor]:
+    return [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]
 
 
 def confusion_matrix(scores: Tensor, targets: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from chainrule.training.result import TrainingResult
 
 
-class TrainingStopped(KeyboardInterrupt):  # noqa: N818 - it is an interrupt, not an error
+class TrainingStopped(KeyboardInterrupt):
     """The user stopped the run; it is saved and can be resumed.
 
     Attributes:

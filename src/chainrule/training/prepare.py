@@ -23,6 +23,7 @@ _LOSSES_FOR = {
 }
 _SMALL_IMAGE = 14  # pixels; below this the deeper default network has nothing left to pool
 _LSUV_EXAMPLES = 256
+DEFAULT_STD = 0.01
 
 
 def resolve_device(name: str) -> torch.device:
@@ -106,16 +107,17 @@ def prepare_network(recipe: Recipe, dataset: Dataset, given: nn.Module | None) -
         NotationError, NetworkError, ShapeError: it cannot be found, read or fitted to the data.
     """
     shape, outputs = dataset.input_shape, dataset.outputs
-    module = find_network(given if given is not None else recipe.network, input=shape, classes=outputs)
+    module = find_network(
+        given if given is not None else recipe.network, input=shape, classes=outputs
+    )
     example = dataset.normalize(dataset.train.inputs[:2])
     _refuse_misfit(module, example, recipe.network, outputs)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise RecipeError(f"network '{recipe.network}' has no parameter to train: add a layer")
     batch = dataset.normalize(dataset.train.inputs[:_LSUV_EXAMPLES])
-    std = recipe.initialization_std
     if recipe.initialization != "default":
-        options = {} if std is None else {"std": std}
-        initialize(module, recipe.initialization, batch=batch, **options)
+        std = recipe.initialization_std or DEFAULT_STD
+        initialize(module, recipe.initialization, batch=batch, std=std)
     return module
 
 
@@ -129,7 +131,7 @@ def _refuse_misfit(module: nn.Module, example: Tensor, name: str, outputs: int) 
             scores = module(example.to(device))
     except ChainruleError:
         raise
-    except Exception as error:  # noqa: BLE001 - a user's module may fail in any way
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ShapeError(
             f"network '{name}' cannot read examples of shape {tuple(example.shape[1:])}: {reason}"

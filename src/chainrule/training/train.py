@@ -128,9 +128,7 @@ class _Session:
     ) -> None:
         self.store, self.run, self.recipe = store, run, recipe
         self.dataset, self.module, self.observer = dataset, module, observer
-        self.table = network_table(
-            module, dataset.input_shape, recipe.network, shape_notes(module)
-        )
+        self.table = network_table(module, dataset.input_shape, recipe.network, shape_notes(module))
         self.loop = Loop(module, dataset, recipe, store, run, observer)
 
     def go(self, resuming: bool) -> TrainingResult:

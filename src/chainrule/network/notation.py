@@ -1,0 +1,336 @@
+"""Notation: text to NetworkSpec. (NetworkSpec to text is ``str(spec)``.)"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
+
+from chainrule.errors import NotationError, suggestion
+from chainrule.network import spec
+
+GRAMMAR = r"""
+    start: _SEPARATOR* (input (_SEPARATOR+ layers)? | layers) _SEPARATOR*
+    input: "INPUT"i (volume | at | size)
+    volume: NUMBER "x"i NUMBER "x"i NUMBER
+    at: NUMBER "@" NUMBER "x"i NUMBER
+    size: NUMBER
+    layers: _layer (_SEPARATOR+ _layer)*
+    _layer: conv | fc | maxout | pool | gap | activation | bn | dropout | dropconnect
+          | repeat | residual | droppath
+
+    conv: "CONV"i pair "-" NUMBER conv_option*
+    conv_option: stride | padding | dilation | groups | bias
+    fc: "FC"i "-" NUMBER bias?
+    maxout: "MAXOUT"i NUMBER "-" NUMBER
+    pool: POOL pair pool_option*
+    pool_option: stride | padding
+    gap: "GAP"i
+    activation: PLAIN | SCALED ("(" real ")")?
+    bn: "BN"i
+    dropout: "DROPOUT"i ("(" real ")")?
+    dropconnect: "DROPCONNECT"i ("(" real ")")? _SEPARATOR* (conv | fc)
+    repeat: _body "x"i NUMBER
+    residual: "RES"i _body
+    droppath: "DROPPATH"i "(" real ")" _body
+    _body: "[" _SEPARATOR* layers _SEPARATOR* "]"
+
+    stride: "/" pair
+    padding: "p"i pair
+    dilation: "d"i pair
+    groups: "g"i NUMBER
+    bias: "b"i NUMBER
+    pair: NUMBER ("x"i NUMBER)?
+    real: DECIMAL | NUMBER
+
+    POOL: "AVGPOOL"i | "POOL"i
+    PLAIN.2: "RELU"i | "SIGMOID"i | "TANH"i
+    SCALED.2: "LRELU"i | "ELU"i
+    DECIMAL.2: /\d+\.\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|\d+e[+-]?\d+/i
+    NUMBER: /\d+/
+    _SEPARATOR: /(,|->|\n)/
+    %ignore /[ \t\r\f]+/
+    %ignore /#[^\n]*/
+"""
+
+LAYERS = (
+    *("INPUT", "CONV", "FC", "MAXOUT", "POOL", "AVGPOOL", "GAP", "RELU", "LRELU", "ELU"),
+    *("SIGMOID", "TANH", "BN", "DROPOUT", "DROPCONNECT", "RES", "DROPPATH"),
+)
+_DEFAULTS = {"LRELU": 0.01, "ELU": 1.0}
+_WORDS = {
+    "NUMBER": "a whole number",
+    "DECIMAL": "a number",
+    "_SEPARATOR": "a comma, '->' or a new line",
+    "$END": "the end",
+    "LSQB": "'['",
+    "RSQB": "']'",
+    "LPAR": "'('",
+    "RPAR": "')'",
+    "MINUS": "'-'",
+    "SLASH": "'/'",
+    "AT": "'@'",
+    "X": "'x'",
+}
+
+
+def parse(text: str) -> spec.NetworkSpec:
+    """Read a network in the notation.
+
+    Args:
+        text: layers between commas, newlines or ``->``; case is ignored, ``#`` starts a comment.
+
+    Raises:
+        NotationError: with the line, a caret, what was found and what was expected.
+
+    >>> parse("INPUT 32x32x1, CONV5-10, POOL2").input.shape
+    (1, 32, 32)
+    """
+    if not text.strip():
+        raise NotationError("network got an empty text, wants layers such as CONV5-10, RELU, FC-10")
+    try:
+        tree = _parser().parse(text)
+        return _ToSpec(text).transform(tree)
+    except VisitError as error:
+        raise error.orig_exc from None
+    except UnexpectedInput as error:
+        raise _explain(error, text) from None
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    return Lark(GRAMMAR, parser="lalr", propagate_positions=True, maybe_placeholders=False)
+
+
+def _explain(error: UnexpectedInput, text: str) -> NotationError:
+    """What was found and what was expected, in the words of the notation."""
+    position = error.pos_in_stream
+    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+        return NotationError(
+            f"the text ends too early; {_expected(error.accepts or error.expected)}",
+            text,
+            len(text.rstrip()),
+        )
+    position = _start_of_word(text, len(text) if position is None else position)
+    found = _word_at(text, position)
+    if found.upper().startswith("SOFTMAX"):
+        return NotationError(
+            "SOFTMAX is applied by the loss: leave it out and train with --loss softmax",
+            text,
+            position,
+        )
+    expected = _terminals(error)
+    letters = _letters(found)
+    if position < (error.pos_in_stream or 0) or (letters and letters.upper() not in LAYERS):
+        hint = suggestion(letters, LAYERS)
+        if hint:
+            return NotationError(f"unknown layer '{found}'{hint}", text, position)
+    names = set(expected)
+    if text.count("[", 0, position) <= text.count("]", 0, position):
+        names.discard("RSQB")
+    return NotationError(f"found '{found}', {_expected(names)}", text, position)
+
+
+def _terminals(error: UnexpectedInput) -> set[str]:
+    """Names of the terminals that could have come."""
+    if isinstance(error, UnexpectedToken):
+        return set(error.accepts or error.expected)
+    return set(error.allowed or ()) if isinstance(error, UnexpectedCharacters) else set()
+
+
+def _expected(terminals: Any) -> str:
+    names = {str(name) for name in terminals}
+    layers = {"CONV", "FC", "POOL"} <= names
+    words = ["a layer (CONV, FC, POOL, RELU, ...)"] if layers else []
+    for name in sorted(names):
+        if name in _WORDS:
+            words.append(_WORDS[name])
+        elif not layers and name in LAYERS:
+            words.append(name)
+        elif not layers and len(name) == 1:
+            words.append(f"'{name.lower()}'")
+    unique = list(dict.fromkeys(words))
+    return f"expected {' or '.join(unique)}" if unique else "expected another layer"
+
+
+def _start_of_word(text: str, position: int) -> int:
+    """Back to the beginning when the reader stopped inside a word ("RELU|U")."""
+    if position < len(text) and text[position].isalpha():
+        while position and text[position - 1].isalpha():
+            position -= 1
+    return position
+
+
+def _word_at(text: str, position: int) -> str:
+    end = position
+    while end < len(text) and text[end] not in ",\n[]#" and not text.startswith("->", end):
+        end += 1
+    return text[position:end].strip() or text[position : position + 1]
+
+
+def _letters(word: str) -> str:
+    end = 0
+    while end < len(word) and word[end].isalpha():
+        end += 1
+    return word[:end]
+
+
+class _ToSpec(Transformer[Token, spec.NetworkSpec]):
+    """Turns the tree into a spec, refusing numbers that no layer can have."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def NUMBER(self, token: Token) -> Token:  # noqa: N802 - Lark calls it by the terminal's name
+        return token
+
+    def _whole(self, token: Token, least: int, what: str) -> int:
+        value = int(token)
+        if value < least:
+            raise NotationError(
+                f"{what} got {value}, wants at least {least}", self.text, token.start_pos or 0
+            )
+        return value
+
+    def start(self, items: list[Any]) -> spec.NetworkSpec:
+        head = items[0] if isinstance(items[0], spec.Input) else None
+        layers = items[-1] if isinstance(items[-1], tuple) else ()
+        return spec.NetworkSpec(head, layers)
+
+    def layers(self, items: list[Any]) -> tuple[spec.Layer, ...]:
+        return tuple(items)
+
+    def input(self, items: list[Any]) -> spec.Input:
+        return spec.Input(items[0])
+
+    def volume(self, items: list[Token]) -> spec.Shape:
+        height, width, channels = (self._whole(item, 1, "INPUT") for item in items)
+        return (channels, height, width)
+
+    def at(self, items: list[Token]) -> spec.Shape:
+        return tuple(self._whole(item, 1, "INPUT") for item in items)
+
+    def size(self, items: list[Token]) -> spec.Shape:
+        return (self._whole(items[0], 1, "INPUT"),)
+
+    def pair(self, items: list[Token]) -> tuple[Token, Token]:
+        return (items[0], items[-1])
+
+    def _pair(self, tokens: tuple[Token, Token], least: int, what: str) -> spec.Pair:
+        return (self._whole(tokens[0], least, what), self._whole(tokens[1], least, what))
+
+    def real(self, items: list[Token]) -> Token:
+        return items[0]
+
+    def _option(self, name: str, items: list[Any]) -> tuple[str, Any]:
+        return (name, items[0])
+
+    def stride(self, items: list[Any]) -> tuple[str, spec.Pair]:
+        return ("stride", self._pair(items[0], 1, "stride"))
+
+    def padding(self, items: list[Any]) -> tuple[str, spec.Pair]:
+        return ("padding", self._pair(items[0], 0, "padding"))
+
+    def dilation(self, items: list[Any]) -> tuple[str, spec.Pair]:
+        return ("dilation", self._pair(items[0], 1, "dilation"))
+
+    def groups(self, items: list[Token]) -> tuple[str, int]:
+        return ("groups", self._whole(items[0], 1, "groups"))
+
+    def bias(self, items: list[Token]) -> tuple[str, bool]:
+        if items[0] != "0":
+            raise NotationError(
+                f"b{items[0]} is no option: b0 leaves the bias out, no b keeps it",
+                self.text,
+                items[0].start_pos or 0,
+            )
+        return ("bias", False)
+
+    def conv_option(self, items: list[Any]) -> Any:
+        return items[0]
+
+    pool_option = conv_option
+
+    @v_args(meta=True)
+    def conv(self, meta: Any, items: list[Any]) -> spec.Conv:
+        options = self._options(meta, items[2:])
+        kernel = self._pair(items[0], 1, "filter size")
+        filters = self._whole(items[1], 1, "number of filters")
+        usual = spec.usual_padding(kernel, options.get("dilation", (1, 1)))
+        return spec.Conv(kernel, filters, **{"padding": usual} | options)
+
+    def _options(self, meta: Any, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in items]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise NotationError(f"{twice} is given twice", self.text, meta.start_pos)
+        return dict(items)
+
+    def fc(self, items: list[Any]) -> spec.FullyConnected:
+        return spec.FullyConnected(self._whole(items[0], 1, "FC"), bias=len(items) == 1)
+
+    def maxout(self, items: list[Token]) -> spec.Maxout:
+        pieces = self._whole(items[0], 1, "pieces of MAXOUT")
+        return spec.Maxout(pieces, self._whole(items[1], 1, "units of MAXOUT"))
+
+    @v_args(meta=True)
+    def pool(self, meta: Any, items: list[Any]) -> spec.Pool:
+        options = self._options(meta, items[2:])
+        kernel = self._pair(items[1], 1, "pooling window")
+        padding = options.get("padding", (0, 0))
+        if padding[0] > kernel[0] // 2 or padding[1] > kernel[1] // 2:
+            raise NotationError(
+                f"pooling takes a padding of at most half its window ({kernel[0] // 2})",
+                self.text,
+                meta.start_pos,
+            )
+        average = str(items[0]).upper() == "AVGPOOL"
+        return spec.Pool(kernel, options.get("stride", kernel), padding, average)
+
+    def gap(self, _: list[Any]) -> spec.GlobalAveragePool:
+        return spec.GlobalAveragePool()
+
+    def activation(self, items: list[Token]) -> spec.Activation:
+        name = str(items[0]).upper()
+        value = float(items[1]) if len(items) > 1 else _DEFAULTS.get(name)
+        return spec.Activation(name, value)
+
+    def bn(self, _: list[Any]) -> spec.BatchNorm:
+        return spec.BatchNorm()
+
+    def dropout(self, items: list[Token]) -> spec.Dropout:
+        return spec.Dropout(self._probability(items[0], "DROPOUT") if items else 0.5)
+
+    def dropconnect(self, items: list[Any]) -> spec.Layer:
+        drop = self._probability(items[0], "DROPCONNECT") if len(items) > 1 else 0.5
+        layer: spec.Conv | spec.FullyConnected = items[-1]
+        return replace(layer, drop=drop)
+
+    def repeat(self, items: list[Any]) -> spec.Repeat:
+        return spec.Repeat(items[0], self._whole(items[1], 1, "repeat"))
+
+    @v_args(meta=True)
+    def residual(self, meta: Any, items: list[Any]) -> spec.Residual:
+        inner = items[0]
+        if len(inner) == 1 and isinstance(inner[0], spec.Residual) and inner[0].drop:
+            raise NotationError(
+                "DROPPATH has a skip of its own: write it without RES", self.text, meta.start_pos
+            )
+        return spec.Residual(inner)
+
+    def droppath(self, items: list[Any]) -> spec.Residual:
+        return spec.Residual(items[1], self._probability(items[0], "DROPPATH"))
+
+    def _probability(self, token: Token, what: str) -> float:
+        value = float(token)
+        if not 0 <= value < 1:
+            raise NotationError(
+                f"{what} got {token}, wants a probability of dropping in [0, 1)",
+                self.text,
+                token.start_pos or 0,
+            )
+        return value

@@ -1,0 +1,1 @@
+"""Data: readers, one file per format, and the data set they fill."""

@@ -1,0 +1,115 @@
+"""load_data: a data set by name or path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from chainrule.errors import DataError, suggestion
+from chainrule.training.data.arrays import read_npz
+from chainrule.training.data.cifar import read_cifar
+from chainrule.training.data.dataset import Dataset
+from chainrule.training.data.embedded import read_digits
+from chainrule.training.data.find import folders_of
+from chainrule.training.data.folder import read_folder
+from chainrule.training.data.huggingface import read_huggingface
+from chainrule.training.data.idx import read_idx_set
+from chainrule.training.data.raw import Raw
+from chainrule.training.data.split import make_dataset
+from chainrule.training.data.table import read_csv
+
+_IN_FILES: dict[str, Callable[[str, list[Path]], Raw]] = {
+    "mnist": read_idx_set,
+    "fashion-mnist": read_idx_set,
+    "cifar10": read_cifar,
+    "cifar100": read_cifar,
+}
+_HUGGING_FACE = "hf:"
+
+
+def dataset_names() -> tuple[str, ...]:
+    """The names that ``load_data`` knows besides paths."""
+    return ("digits", *_IN_FILES)
+
+
+def load_data(
+    name: str | Path,
+    *,
+    directory: str | Path | None = None,
+    seed: int = 0,
+    validation_share: float = 0.1,
+    test_share: float = 0.2,
+    target: Sequence[str] | None = None,
+    task: str | None = None,
+    image_size: int | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """A data set by name or path, split and measured. Loading never executes anything.
+
+    Args:
+        name: "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "hf:NAME", or the path
+            of an image folder, a .csv or an .npz file.
+        directory: where the files of a named set are; else CHAINRULE_DATA, else ./data.
+        seed: fixes the split.
+        validation_share: share of the examples held back to choose by.
+        test_share: share held back to report on, where the set has no test part of its own.
+        target: target columns of a CSV file, by name or number (default: the last).
+        task: "regression" reads whole-number targets as numbers, not classes.
+        image_size: images of a folder are resized to this many pixels a side.
+        limit: keep at most this many examples of each part.
+
+    Raises:
+        DataError: missing, damaged, or nothing a network can learn from.
+
+    >>> load_data("digits").task
+    'classification'
+    """
+    if validation_share + test_share >= 1:
+        raise DataError(
+            f"validation_share {validation_share:g} and test_share {test_share:g} leave nothing to "
+            "train on: lower one of them"
+        )
+    read = _reader(str(name), directory, target, task, image_size)
+    return make_dataset(
+        read(), seed=seed, validation_share=validation_share, test_share=test_share, limit=limit
+    )
+
+
+def _reader(
+    name: str,
+    directory: str | Path | None,
+    target: Sequence[str] | None,
+    task: str | None,
+    image_size: int | None,
+) -> Callable[[], Raw]:
+    known = name.lower().replace("_", "-")
+    known = {"fashionmnist": "fashion-mnist", "cifar-10": "cifar10", "cifar-100": "cifar100"}.get(
+        known, known
+    )
+    if known == "digits":
+        return read_digits
+    if known in _IN_FILES:
+        return partial(_IN_FILES[known], known, folders_of(known, directory))
+    if name.startswith(_HUGGING_FACE):
+        return partial(read_huggingface, name.removeprefix(_HUGGING_FACE), target, image_size)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return partial(read_folder, path, image_size)
+    if path.is_file():
+        return _file_reader(path, target, task)
+    raise DataError(
+        f"data '{name}' is neither a known set nor a path that exists"
+        f"{suggestion(name, dataset_names())}; wants one of {', '.join(dataset_names())}, hf:NAME, "
+        "an image folder, a .csv or an .npz file"
+    )
+
+
+def _file_reader(path: Path, target: Sequence[str] | None, task: str | None) -> Callable[[], Raw]:
+    if not path.stat().st_size:
+        raise DataError(f"data file '{path}' is empty")
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return partial(read_csv, path, target, task)
+    if path.suffix.lower() == ".npz":
+        return partial(read_npz, path, task)
+    raise DataError(f"data file '{path}' is a '{path.suffix}', wants .csv or .npz")
