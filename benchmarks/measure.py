@@ -15,7 +15,9 @@ def machine() -> dict[str, Any]:
     return {"versions": versions(), "hardware": hardware("cpu")}
 
 
-def alternate(candidates: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def alternate(
+    candidates: Mapping[str, Callable[[], object]], repeats: int
+) -> dict[str, list[float]]:
     """Seconds of each candidate, taken in turns so that a slow moment hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):

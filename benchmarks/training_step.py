@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from benchmarks.measure import alternate, ratio
 
 import chainrule
-from benchmarks.measure import alternate, ratio
 
 REPEATS, EPOCHS, BATCH = 5, 4, 64
 

@@ -138,8 +138,10 @@ def test_a_full_disk_while_saving_keeps_the_last_good_checkpoint(tmp_path: Path)
         "from chainrule.cli import main; main(sys.argv[1:])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "train", "FC-2000, RELU, FC-10", "--limit", "120"]
-        + ["--runs", str(tmp_path)],
+        [
+            *(sys.executable, "-c", script, "train", "FC-2000, RELU, FC-10", "--limit", "120"),
+            *("--runs", str(tmp_path)),
+        ],
         capture_output=True,
         text=True,
         timeout=120,

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference import augmentation as twins
 
 from chainrule.errors import RecipeError
 from chainrule.training import augmentation
 from chainrule.training.augmentation import Augmentation, augment_images, parse_augmentations
-from tests.reference import augmentation as twins
 
 
 def _images(count: int = 5, channels: int = 2, height: int = 6, width: int = 9) -> torch.Tensor:

@@ -82,9 +82,7 @@ def test_fifty_steps_equal_a_textbook_loop(tmp_path: Path, digits: Dataset, rule
             optimizer.step()
             steps += 1
     assert steps == loop.steps >= 50
-    for (name, one), other in zip(
-        ours.named_parameters(), textbook.parameters(), strict=True
-    ):
+    for (name, one), other in zip(ours.named_parameters(), textbook.parameters(), strict=True):
         if rule == "rmsprop":
             assert torch.equal(one, other), name
         else:  # fused kernels may contract a multiply and an add: last bits may differ

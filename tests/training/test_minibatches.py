@@ -40,8 +40,7 @@ def test_going_on_in_the_middle_gives_the_same_minibatches(augment: str) -> None
     def look(first: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         # torch.rand stands for the dropout that a network would draw
         return [
-            (batch.inputs, batch.targets, torch.rand(3))
-            for batch in minibatches.epoch(2, first)
+            (batch.inputs, batch.targets, torch.rand(3)) for batch in minibatches.epoch(2, first)
         ]
 
     whole, rest = look(0), look(2)

@@ -80,6 +80,6 @@ def test_bad_recipe_files(tmp_path: Path, content: str | None, fragment: str) ->
     path = tmp_path / "recipe.toml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(RecipeError, match="recipe.toml") as caught:
+    with pytest.raises(RecipeError, match=r"recipe\.toml") as caught:
         load_recipe(path)
     assert fragment in str(caught.value)

@@ -92,12 +92,12 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path) -
 
 def test_random_states_are_left_as_they_were(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002 - the global state is what is being watched
+    np.random.seed(5)
     random.seed(5)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     _train(tmp_path)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], before[1])
     assert random.getstate() == before[2]
 
 

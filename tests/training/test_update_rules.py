@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.reference import update_rules as twins
 from torch import nn
 
 from chainrule.training.recipe import Recipe
 from chainrule.training.update_rules import LEARNING_RATES, build_optimizer
-from tests.reference import update_rules as twins
 
 START = np.array([1.0, -2.0, 0.5])
 SCALE = np.array([1.0, 0.25, 3.0])  # of the quadratic bowl 1/2 sum(scale * w^2)

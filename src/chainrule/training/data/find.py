@@ -12,7 +12,7 @@ VARIABLE = "CHAINRULE_DATA"
 
 
 def folders_of(name: str, directory: str | Path | None) -> list[Path]:
-    """Where to look: ``directory``, else CHAINRULE_DATA, else ./data, and the subfolder ``name``."""
+    """Where to look: ``directory``, CHAINRULE_DATA or ./data, and the subfolder ``name``."""
     given = directory or os.environ.get(VARIABLE) or "data"
     root = Path(given).expanduser()
     plain = name.replace("-", "")

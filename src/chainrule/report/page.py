@@ -1,0 +1,127 @@
+"""Page: answers as HTML, a fragment for notebooks and a whole self-contained file."""
+
+from __future__ import annotations
+
+from functools import lru_cache, singledispatch
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from chainrule._version import __version__
+from chainrule.analysis.table import NetworkTable
+from chainrule.record.run import RunComparison, RunList, RunRecord
+from chainrule.report import figures
+from chainrule.report.statistics import top_confusions, wilson_interval
+from chainrule.report.words import duration, number, percent, shortened, volume
+from chainrule.training.result import TrainingResult
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=number, percent=percent, volume=volume, duration=duration, shortened=shortened
+    )
+    return environment
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+def page(answer: Any) -> str:
+    """An answer as one HTML file: no scripts, no requests, readable in light and dark.
+
+    Args:
+        answer: a training result, a run record, a network table, a list or comparison of runs.
+    """
+    return _render(
+        "page.html", title=_title(answer), body=Markup(html(answer)), version=__version__
+    )
+
+
+@singledispatch
+def _title(answer: Any) -> str:
+    return type(answer).__name__
+
+
+@_title.register
+def _result_title(answer: TrainingResult) -> str:
+    return f"{shortened(answer.network, 60)} on {answer.data}"
+
+
+@_title.register
+def _record_title(answer: RunRecord) -> str:
+    return f"Run {answer.id}"
+
+
+@singledispatch
+def html(answer: Any) -> str:
+    """An answer as an HTML fragment, for notebooks; its text when it has no look of its own."""
+    return str(Markup("<pre>{}</pre>").format(repr(answer)))
+
+
+@html.register
+def _network(answer: NetworkTable) -> str:
+    return _render("network.html", table=answer)
+
+
+@html.register
+def _result(answer: TrainingResult) -> str:
+    interval = None
+    if answer.confusion is not None and answer.test_accuracy is not None:
+        count = int(answer.confusion.sum())
+        interval = wilson_interval(int(answer.confusion.trace()), count)
+    return _render(
+        "result.html",
+        result=answer,
+        interval=interval,
+        confusions=[] if answer.confusion is None else top_confusions(answer.confusion),
+        table=answer.table,
+        pictures=_pictures(answer),
+    )
+
+
+def _pictures(answer: TrainingResult) -> list[tuple[str, str, Markup]]:
+    """(heading, description for those who cannot see it, SVG)."""
+    found = [("Loss", "Loss against the step", figures.loss_curves(answer))]
+    if answer.task != "regression":
+        found.append(("Accuracy", "Accuracy against the step", figures.accuracy_curves(answer)))
+    found.append(
+        ("Learning rate", "Learning rate against the step", figures.learning_rate_curve(answer))
+    )
+    if answer.confusion is not None:
+        picture = figures.confusion_picture(answer.confusion, answer.classes)
+        found.append(("Confusion of the classes", "Counts by true and predicted class", picture))
+    if answer.filters is not None:
+        picture = figures.filters_picture(answer.filters)
+        found.append(("First-layer filters", "Filters of the first convolution", picture))
+    if answer.mistakes:
+        picture = figures.mistakes_picture(answer.mistakes, answer.classes)
+        found.append(("Misclassified images", "Images with true and predicted class", picture))
+    return [(heading, words, Markup(svg)) for heading, words, svg in found]
+
+
+@html.register
+def _runs(answer: RunList) -> str:
+    return _render("runs.html", runs=answer.runs)
+
+
+@html.register
+def _record(answer: RunRecord) -> str:
+    return _render("record.html", run=answer)
+
+
+@html.register
+def _comparison(answer: RunComparison) -> str:
+    return _render("comparison.html", comparison=answer)
