@@ -51,15 +51,16 @@ _WHERE = {
     "TrainingResult": "chainrule.training.result",
     "TrainingStopped": "chainrule.training.interrupt",
     "load_data": "chainrule.training.data.load",
-    "network": "chainrule.network.source",
     "parse": "chainrule.network.notation",
     "train": "chainrule.training.train",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in __all__:
         raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    if name == "network":  # the package is the verb, see its docstring
+        return importlib.import_module("chainrule.network")
     value = getattr(importlib.import_module(_WHERE[name]), name)
     globals()[name] = value
     return value

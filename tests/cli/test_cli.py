@@ -87,7 +87,7 @@ BAD = {
     "unknown rule": (["train", "--update-rule", "adm"], ["update_rule", "adam"]),
     "contradiction": (["train", "--update-rule", "adam", "--momentum", "0.9"], ["momentum"]),
     "recipe file missing": (["train", "--recipe", "none.toml"], ["none.toml", "No such file"]),
-    "no such run": (["train", "--resume", "nothing"], ["nothing"]),
+    "no such run": (["train", "--resume", "nothing"], ["no runs are kept", "--runs"]),
     "nothing to list": (["runs"], ["chainrule train"]),
     "one run to compare": (["runs", "compare", "x"], ["two or more"]),
 }

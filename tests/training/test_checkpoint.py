@@ -92,7 +92,7 @@ def test_a_full_disk_leaves_the_last_good_one(
     module, optimizer = _trained()
     save_checkpoint(tmp_path, "step-1", 1, module, optimizer, {})
 
-    def full(*_: object) -> int:
+    def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_text", full)  # the last of the three files

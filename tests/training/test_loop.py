@@ -163,7 +163,8 @@ def test_recorded_numbers_add_up(tmp_path: Path, digits: Dataset) -> None:
         curves["train/epoch_data_loss"][-1][1] + expected, rel=1e-5
     )
     module.eval()
-    scores = module(digits.normalize(digits.validation.inputs))
+    with torch.no_grad():
+        scores = module(digits.normalize(digits.validation.inputs))
     accuracy = (scores.argmax(1) == digits.validation.targets).double().mean()
     assert curves["validation/accuracy"][-1][1] == pytest.approx(float(accuracy))
     assert curves["validation/loss"][-1][1] == pytest.approx(

@@ -18,7 +18,6 @@ from chainrule.training.result import Mistake, Series, TrainingResult
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # Okabe & Ito 2008
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "chainrule",
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -27,9 +26,12 @@ _STYLE: dict[Any, Any] = {
 _MOST_FILTERS, _MOST_CELLS = 64, 20
 
 
-def _svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
-    """The picture that ``draw`` puts on a figure of the given size (inches)."""
-    with rc_context(_STYLE):
+def _svg(name: str, width: float, height: float, draw: Callable[[Figure], None]) -> str:
+    """The picture that ``draw`` puts on a figure of the given size (inches).
+
+    Its inner ids are salted with ``name``: pictures on one page must not share clip paths.
+    """
+    with rc_context(_STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         stream = io.StringIO()
@@ -82,7 +84,7 @@ def loss_curves(result: TrainingResult) -> str:
             axes.set_yscale("log")
         axes.set_ylabel("loss")
 
-    return _svg(5.4, 3.2, draw)
+    return _svg("loss", 5.4, 3.2, draw)
 
 
 def accuracy_curves(result: TrainingResult) -> str:
@@ -103,7 +105,7 @@ def accuracy_curves(result: TrainingResult) -> str:
         axes.set_ylabel("accuracy")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
 
-    return _svg(5.4, 3.2, draw)
+    return _svg("accuracy", 5.4, 3.2, draw)
 
 
 def learning_rate_curve(result: TrainingResult) -> str:
@@ -115,7 +117,7 @@ def learning_rate_curve(result: TrainingResult) -> str:
         _lines(axes, [("learning rate", series, BLUE, "-")])
         axes.set_ylabel("learning rate")
 
-    return _svg(5.4, 2.2, draw)
+    return _svg("rate", 5.4, 2.2, draw)
 
 
 def confusion_picture(confusion: NDArray[Any], classes: Sequence[str]) -> str:
@@ -137,7 +139,7 @@ def confusion_picture(confusion: NDArray[Any], classes: Sequence[str]) -> str:
                     axes.text(column, row, str(times), ha="center", va="center", color=colour)
 
     size = min(7.0, 2.0 + 0.42 * count)
-    return _svg(size, size, draw)
+    return _svg("confusion", size, size, draw)
 
 
 def _long(names: Sequence[str]) -> bool:
@@ -172,7 +174,7 @@ def _grid(tiles: Sequence[NDArray[Any]], titles: Sequence[str] | None, side: flo
     rows = math.ceil(len(tiles) / columns)
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots(rows, columns, squeeze=False).flat
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for cell in axes:
             cell.axis("off")
         for number, (cell, tile) in enumerate(zip(axes, tiles, strict=False)):
@@ -180,4 +182,9 @@ def _grid(tiles: Sequence[NDArray[Any]], titles: Sequence[str] | None, side: flo
             if titles:
                 cell.set_title(titles[number], fontsize=7)
 
-    return _svg(side * columns, (side + (0.45 if titles else 0)) * rows, draw)
+    return _svg(
+        "mistakes" if titles else "filters",
+        side * columns,
+        (side + (0.45 if titles else 0)) * rows,
+        draw,
+    )

@@ -176,7 +176,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_other_network(path: Path, saved: dict[str, Tensor], current: dict[str, Tensor]) -> None:
-    for name in [*saved, *current]:
+    for name in [*current, *saved]:
         here = tuple(current[name].shape) if name in current else "nothing"
         there = tuple(saved[name].shape) if name in saved else "nothing"
         if here != there:

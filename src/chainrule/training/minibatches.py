@@ -63,7 +63,7 @@ def minibatch_indices(examples: int, batch_size: int, seed: int, epoch: int) -> 
     """
     order = torch.from_numpy(np.random.default_rng((seed, _ORDER, epoch)).permutation(examples))
     cuts = list(range(batch_size, examples, batch_size))
-    if cuts and examples - cuts[-1] == 1:
+    if batch_size > 1 and cuts and examples - cuts[-1] == 1:
         cuts.pop()
     return list(torch.tensor_split(order, cuts))
 
@@ -75,7 +75,7 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
     (2, 3)
     """
     whole, rest = divmod(examples, batch_size)
-    return max(1, whole + (rest > 1 or (rest == 1 and whole == 0)))
+    return max(1, whole + (rest > 1))
 
 
 class Minibatches:

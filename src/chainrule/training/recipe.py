@@ -74,6 +74,9 @@ class Recipe(BaseModel):
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         checkpoint_every: updates between checkpoints (0: at the end of each epoch and
             whenever a minute has passed).
+
+    >>> Recipe(epochs=3, augment="crop=2,flip").augment
+    ('crop=2', 'flip')
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
