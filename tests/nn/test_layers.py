@@ -14,6 +14,7 @@ from torch import nn
 
 from chainrule.errors import NetworkError, ShapeError
 from chainrule.nn.dropconnect import DropConnectConv2d, DropConnectLinear
+from chainrule.nn.global_average_pool import GlobalAveragePool
 from chainrule.nn.maxout import Maxout
 from chainrule.nn.residual import Residual
 from chainrule.nn.stochastic_depth import StochasticDepth
@@ -51,6 +52,13 @@ def test_maxout_refuses_sizes(argument: str, size: float) -> None:
         Maxout(**sizes)
     for fragment in ("Maxout", argument, repr(size), "at least 1", "Maxout(64, units=32"):
         assert fragment in str(error.value)
+
+
+def test_global_average_pool_is_the_mean_of_each_channel() -> None:
+    volume = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    pooled = GlobalAveragePool()(volume)
+    for n, c in np.ndindex(2, 3):
+        assert pooled[n, c].item() == pytest.approx(sum(volume[n, c].flatten().tolist()) / 20)
 
 
 MAKERS = {

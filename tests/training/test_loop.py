@@ -229,7 +229,8 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path, digits: Dataset) 
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 40
     module.eval()
-    scores = module(digits.normalize(digits.validation.inputs))
+    with torch.no_grad():
+        scores = module(digits.normalize(digits.validation.inputs))
     loss = float(F.cross_entropy(scores, digits.validation.targets))
     assert loss == pytest.approx(losses[best], rel=1e-6)
 

@@ -13,12 +13,12 @@ from chainrule.errors import NotationError, suggestion
 from chainrule.network import spec
 
 GRAMMAR = r"""
-    start: _SEPARATOR* (input (_SEPARATOR+ layers)? | layers) _SEPARATOR*
+    start: _SEPARATOR? (input (_SEPARATOR layers?)? | layers)
     input: "INPUT"i (volume | at | size)
     volume: NUMBER "x"i NUMBER "x"i NUMBER
     at: NUMBER "@" NUMBER "x"i NUMBER
     size: NUMBER
-    layers: _layer (_SEPARATOR+ _layer)*
+    layers: _layer (_SEPARATOR _layer)* _SEPARATOR?
     _layer: conv | fc | maxout | pool | gap | activation | bn | dropout | dropconnect
           | repeat | residual | droppath
 
@@ -32,11 +32,11 @@ GRAMMAR = r"""
     activation: PLAIN | SCALED ("(" real ")")?
     bn: "BN"i
     dropout: "DROPOUT"i ("(" real ")")?
-    dropconnect: "DROPCONNECT"i ("(" real ")")? _SEPARATOR* (conv | fc)
+    dropconnect: "DROPCONNECT"i ("(" real ")")? _SEPARATOR? (conv | fc)
     repeat: _body "x"i NUMBER
     residual: "RES"i _body
     droppath: "DROPPATH"i "(" real ")" _body
-    _body: "[" _SEPARATOR* layers _SEPARATOR* "]"
+    _body: "[" _SEPARATOR? layers "]"
 
     stride: "/" pair
     padding: "p"i pair
@@ -51,7 +51,7 @@ GRAMMAR = r"""
     SCALED.2: "LRELU"i | "ELU"i
     DECIMAL.2: /\d+\.\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|\d+e[+-]?\d+/i
     NUMBER: /\d+/
-    _SEPARATOR: /(,|->|\n)/
+    _SEPARATOR: /(,|->|\n)([,\s]|->|#[^\n]*)*/
     %ignore /[ \t\r\f]+/
     %ignore /#[^\n]*/
 """

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from chainrule.report.words import shortened
 from chainrule.training.result import Mistake, Series, TrainingResult
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # Okabe & Ito 2008
@@ -131,8 +132,9 @@ def confusion_picture(confusion: NDArray[Any], classes: Sequence[str]) -> str:
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
         if count <= _MOST_CELLS:
-            axes.set_xticks(range(count), classes, rotation=45 if _long(classes) else 0)
-            axes.set_yticks(range(count), classes)
+            names = [shortened(name, 16) for name in classes]
+            axes.set_xticks(range(count), names, rotation=45 if _long(names) else 0)
+            axes.set_yticks(range(count), names)
             for (row, column), times in np.ndenumerate(confusion):
                 if times:
                     colour = "white" if shares[row, column] > 0.6 else "black"
@@ -161,9 +163,9 @@ def mistakes_picture(mistakes: Sequence[Mistake], classes: Sequence[str]) -> str
         mistake.image.transpose(1, 2, 0) if mistake.image.shape[0] == 3 else mistake.image[0]
         for mistake in mistakes
     ]
+    names = [shortened(name, 9) for name in classes]
     titles = [
-        f"{classes[m.true]} → {classes[m.predicted]}\n({100 * m.probability:.0f} %)"
-        for m in mistakes
+        f"{names[m.true]} → {names[m.predicted]}\n({100 * m.probability:.0f} %)" for m in mistakes
     ]
     return _grid(tiles, titles, 0.95)
 

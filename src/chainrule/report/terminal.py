@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,8 @@ def _result(answer: TrainingResult) -> RenderableType:
         ("test accuracy", _accuracy(answer)),
         ("test loss", "" if answer.test_loss is None else f"{answer.test_loss:.4f}"),
         ("trained", _trained(answer)),
-        ("training loss", _curve(answer, "train/epoch_data_loss", "{:.4f}")),
-        ("validation", _curve(answer, "validation/accuracy", "{:.2%}")),
+        ("training loss", _curve(answer, "train/epoch_data_loss", "{:.4f}".format)),
+        ("validation", _curve(answer, "validation/accuracy", percent)),
         ("confusions", _confusions(answer)),
         ("ended", "" if answer.ended == "finished" else f"{answer.ended}: {answer.reason}"),
         ("report", _page(answer)),
@@ -101,11 +102,11 @@ def _trained(answer: TrainingResult) -> str:
     )
 
 
-def _curve(answer: TrainingResult, name: str, form: str) -> str:
+def _curve(answer: TrainingResult, name: str, form: Callable[[float], str]) -> str:
     values = [value for _, value in answer.curves.get(name, ())]
     if not values:
         return ""
-    first, last = form.format(values[0]), form.format(values[-1])
+    first, last = form(values[0]), form(values[-1])
     return f"{first} {sparkline(values)} {last}"
 
 

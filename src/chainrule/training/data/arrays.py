@@ -46,6 +46,8 @@ def read_npz(path: Path, task: str | None) -> Raw:
 
 
 def _load(path: Path) -> dict[str, Array]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"file '{path}' cannot be read as .npz: it is damaged or something else")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

@@ -95,10 +95,11 @@ class _ArraysOnly(pickle.Unpickler):
     anything of it is imported or called.
     """
 
+    _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
     _KNOWN = frozenset({"_reconstruct", "ndarray", "dtype"})
 
     def find_class(self, module: str, name: str) -> Any:
-        if name in self._KNOWN and module in ("numpy", "numpy.core.multiarray"):
+        if name in self._KNOWN and module in self._MODULES:
             if name == "_reconstruct":
                 return _reconstruct
             return {"ndarray": np.ndarray, "dtype": np.dtype}[name]
