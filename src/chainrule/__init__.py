@@ -1,9 +1,10 @@
 """chainrule: answers about neural networks, computed and then proved a second way.
 
->>> import chainrule
->>> spec = chainrule.parse("INPUT 8x8x1, CONV3-4, RELU, GAP, FC-10")
->>> sum(p.numel() for p in chainrule.network(spec).parameters())
-90
+Examples:
+    >>> import chainrule
+    >>> spec = chainrule.parse("INPUT 8x8x1, CONV3-4, RELU, GAP, FC-10")
+    >>> sum(p.numel() for p in chainrule.network(spec).parameters())
+    90
 """
 
 from __future__ import annotations

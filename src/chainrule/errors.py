@@ -86,8 +86,9 @@ def _pointer(text: str, position: int) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known word, or an empty string.
 
-    >>> suggestion("momentun", ["sgd", "momentum"])
-    "; did you mean 'momentum'?"
+    Examples:
+        >>> suggestion("momentun", ["sgd", "momentum"])
+        "; did you mean 'momentum'?"
     """
     names = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)

@@ -150,6 +150,36 @@ def test_libraries_when_installed(library: str) -> None:
     assert module.fc.out_features == 7
 
 
+FAKE = """
+from torch import nn
+def list_models():
+    return ["tiny", "huge"]
+def create_model(name, num_classes=1000):
+    return nn.Linear(4, num_classes)
+get_model = create_model
+"""
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_libraries_by_a_stand_in(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither library imports beside the pinned build of torch: a stand-in with their API."""
+    if _installed(library):
+        pytest.skip(f"{library} itself is installed here")
+    folder = tmp_path / library
+    folder.mkdir()
+    (folder / "__init__.py").write_text(FAKE)
+    (folder / "models.py").write_text(FAKE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert network(f"{library}:tiny", classes=7).out_features == 7
+    assert network("huge").out_features == 1000
+    with pytest.raises(NetworkError, match=f"{library} has no 'tinny'; did you mean 'tiny'"):
+        network(f"{library}:tinny")
+    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 def _installed(library: str) -> bool:
     code = f"import {library}"
     return (

@@ -68,6 +68,8 @@ def test_the_result_agrees_with_a_second_look(tmp_path: Path) -> None:
     for true, predicted in zip(targets, scores.argmax(1), strict=True):
         confusion[true, predicted] += 1
     np.testing.assert_array_equal(result.confusion, confusion)
+    saved = load_file(Path(result.folder) / "weights.safetensors")
+    assert _equal(saved, module.state_dict())
     wrong = [m for m in result.mistakes if m.true == m.predicted]
     assert wrong == []
     for mistake in result.mistakes:

@@ -73,9 +73,10 @@ def network_table(
         name: how the network was named.
         notes: remarks by layer name.
 
-    >>> table = network_table(nn.Sequential(nn.Linear(3, 2)), (3,))
-    >>> table.rows[0].output, table.parameters
-    ((2,), 8)
+    Examples:
+        >>> table = network_table(nn.Sequential(nn.Linear(3, 2)), (3,))
+        >>> table.rows[0].output, table.parameters
+        ((2,), 8)
     """
     outputs = _trace(module, shape)
     owned = _owners(module, outputs)

@@ -39,13 +39,14 @@ def show_command(
     json_output: AsJson = False,
 ) -> None:
     """What a run was made of and what it reached."""
+    from chainrule.report.page import write_page
     from chainrule.training.archive import load_result
 
     store = _store(folder)
     record = store.run(run)
     result = load_result(store, record.id)
     if html is not None:
-        _write_page(html, result or record)
+        write_page(result or record, html)
         typer.echo(f"written: {html}", err=True)
     if json_output:
         _print_json(record)
@@ -108,16 +109,3 @@ def _show(answer: Any) -> None:
     from chainrule.report.terminal import show
 
     show(answer)
-
-
-def _write_page(path: Path, answer: Any) -> None:
-    from chainrule.errors import RunError
-    from chainrule.record.atomic import write_atomically
-    from chainrule.report.page import page
-
-    try:
-        write_atomically(path, page(answer).encode())
-    except OSError as error:
-        raise RunError(
-            f"--html '{path}' cannot be written: {error.strerror or error}; choose another file"
-        ) from None

@@ -113,6 +113,7 @@ def _train(
     json_output: bool,
     quiet: bool,
 ) -> int:
+    from chainrule.report.page import write_page
     from chainrule.training.interrupt import TrainingStopped
     from chainrule.training.recipe import load_recipe
     from chainrule.training.train import train
@@ -128,7 +129,7 @@ def _train(
             f"stopped after step {stopped.result.steps}, saved; go on with: {command}", err=True
         )
         return 128 + stopped.signal_number
-    _write_page(result)
+    write_page(result, Path(result.folder) / "report.html")
     _show(result, json_output)
     return 0
 
@@ -138,13 +139,6 @@ def _observer(json_output: bool, quiet: bool) -> Observer:
     from chainrule.training.observer import Observer
 
     return Observer() if quiet else live_observer(to_error=json_output)
-
-
-def _write_page(result: TrainingResult) -> None:
-    from chainrule.record.atomic import write_atomically
-    from chainrule.report.page import page
-
-    write_atomically(Path(result.folder) / "report.html", page(result).encode())
 
 
 def _show(result: TrainingResult, json_output: bool) -> None:

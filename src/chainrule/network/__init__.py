@@ -1,13 +1,13 @@
 """Networks: notation, spec, shapes, modules, zoo; and the verb ``chainrule.network(anything)``.
 
 The package and the verb bear the same name, and importing any module in here would put the
-package in the verb's place. So the package itself can be called:
+package in the verb's place. So the package itself can be called; see
+:func:`chainrule.network.source.network` for what it accepts.
 
->>> import chainrule
->>> chainrule.network("INPUT 4, FC-3").fc1
-Linear(in_features=4, out_features=3, bias=True)
-
-See :func:`chainrule.network.source.network` for what it accepts.
+Examples:
+    >>> import chainrule
+    >>> chainrule.network("INPUT 4, FC-3").fc1
+    Linear(in_features=4, out_features=3, bias=True)
 """
 
 import sys

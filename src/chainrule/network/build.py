@@ -33,10 +33,11 @@ def build(network: spec.NetworkSpec) -> Network:
     Raises:
         NetworkError, ShapeError: no INPUT, or layers that do not fit together.
 
-    >>> from chainrule.network.notation import parse
-    >>> module = build(parse("INPUT 8x8x1, CONV3-4, RELU, FC-10"))
-    >>> [name for name, _ in module.named_children()]
-    ['conv1', 'relu1', 'flatten1', 'fc1']
+    Examples:
+        >>> from chainrule.network.notation import parse
+        >>> module = build(parse("INPUT 8x8x1, CONV3-4, RELU, FC-10"))
+        >>> [name for name, _ in module.named_children()]
+        ['conv1', 'relu1', 'flatten1', 'fc1']
     """
     return Network(network)
 

@@ -86,8 +86,9 @@ def parse(text: str) -> spec.NetworkSpec:
     Raises:
         NotationError: with the line, a caret, what was found and what was expected.
 
-    >>> parse("INPUT 32x32x1, CONV5-10, POOL2").input.shape
-    (1, 32, 32)
+    Examples:
+        >>> parse("INPUT 32x32x1, CONV5-10, POOL2").input.shape
+        (1, 32, 32)
     """
     if not text.strip():
         raise NotationError("network got an empty text, wants layers such as CONV5-10, RELU, FC-10")

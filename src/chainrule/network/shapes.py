@@ -63,9 +63,11 @@ def shapes(network: NetworkSpec) -> tuple[LayerShape, ...]:
         NetworkError: the spec has no INPUT.
         ShapeError: two layers do not fit together; names both and the mend.
 
-    >>> from chainrule.network.notation import parse
-    >>> [(s.name, s.output, s.parameters) for s in shapes(parse("INPUT 32x32x1, CONV5-10, POOL2"))]
-    [('conv1', (10, 32, 32), 260), ('pool1', (10, 16, 16), 0)]
+    Examples:
+        >>> from chainrule.network.notation import parse
+        >>> planned = shapes(parse("INPUT 32x32x1, CONV5-10, POOL2"))
+        >>> [(layer.name, layer.output, layer.parameters) for layer in planned]
+        [('conv1', (10, 32, 32), 260), ('pool1', (10, 16, 16), 0)]
     """
     return tuple(leaf for layer in plan(network) for leaf in _leaves(layer))
 

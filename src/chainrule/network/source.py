@@ -45,10 +45,11 @@ def network(
         NetworkError: nothing of that name, or it cannot be loaded.
         ShapeError: the layers do not fit together, or ``input`` contradicts INPUT.
 
-    >>> network("INPUT 4, FC-3")
-    Network(
-      (fc1): Linear(in_features=4, out_features=3, bias=True)
-    )
+    Examples:
+        >>> network("INPUT 4, FC-3")
+        Network(
+          (fc1): Linear(in_features=4, out_features=3, bias=True)
+        )
     """
     if isinstance(anything, nn.Module):
         return anything
@@ -76,8 +77,9 @@ def spec_of(module: nn.Module) -> NetworkSpec | None:
 def describe_name(anything: str | Path | NetworkSpec | nn.Module) -> str:
     """A short name for records: the text itself, or the class of a module.
 
-    >>> describe_name(nn.Linear(2, 2))
-    'Linear'
+    Examples:
+        >>> describe_name(nn.Linear(2, 2))
+        'Linear'
     """
     if isinstance(anything, nn.Module):
         found = spec_of(anything)

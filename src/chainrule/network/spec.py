@@ -192,9 +192,10 @@ class NetworkSpec:
 
     ``str(spec)`` is canonical text that parses back to an equal spec.
 
-    >>> from chainrule.network.notation import parse
-    >>> str(parse("conv5-10 p2 -> relu -> pool2 -> fc-10"))
-    'CONV5-10, RELU, POOL2, FC-10'
+    Examples:
+        >>> from chainrule.network.notation import parse
+        >>> str(parse("conv5-10 p2 -> relu -> pool2 -> fc-10"))
+        'CONV5-10, RELU, POOL2, FC-10'
     """
 
     input: Input | None

@@ -112,8 +112,9 @@ def zoo_entry(name: str) -> ZooEntry:
     Raises:
         NetworkError: there is none.
 
-    >>> zoo_entry("VGG_16").parameters
-    138357544
+    Examples:
+        >>> zoo_entry("VGG_16").parameters
+        138357544
     """
     entry = _BY_KEY.get(_key(name))
     if entry is None:

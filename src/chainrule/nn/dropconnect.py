@@ -38,10 +38,11 @@ class DropConnectLinear(nn.Linear):
     Raises:
         NetworkError: ``p`` outside [0, 1).
 
-    >>> layer = DropConnectLinear(3, 2, p=0.5)
-    >>> x = torch.ones(4, 3)
-    >>> torch.equal(layer.eval()(x), F.linear(x, layer.weight, layer.bias))
-    True
+    Examples:
+        >>> layer = DropConnectLinear(3, 2, p=0.5)
+        >>> x = torch.ones(4, 3)
+        >>> torch.equal(layer.eval()(x), F.linear(x, layer.weight, layer.bias))
+        True
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class DropConnectConv2d(nn.Conv2d):
     Raises:
         NetworkError: ``p`` outside [0, 1).
 
-    >>> layer = DropConnectConv2d(3, 8, 5, padding=2, p=0.5)
-    >>> tuple(layer(torch.ones(4, 3, 16, 16)).shape)
-    (4, 8, 16, 16)
+    Examples:
+        >>> layer = DropConnectConv2d(3, 8, 5, padding=2, p=0.5)
+        >>> tuple(layer(torch.ones(4, 3, 16, 16)).shape)
+        (4, 8, 16, 16)
     """
 
     def __init__(

@@ -12,9 +12,10 @@ class GlobalAveragePool(nn.Module):
 
     Source: M. Lin, Q. Chen, S. Yan, Network in network, ICLR 2014, section 3.2.
 
-    >>> import torch
-    >>> GlobalAveragePool()(torch.ones(2, 3, 4, 4)).shape
-    torch.Size([2, 3])
+    Examples:
+        >>> import torch
+        >>> GlobalAveragePool()(torch.ones(2, 3, 4, 4)).shape
+        torch.Size([2, 3])
     """
 
     def forward(self, volume: Tensor) -> Tensor:

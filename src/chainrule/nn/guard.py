@@ -30,8 +30,9 @@ def check_probability(owner: str, p: float) -> float:
     Raises:
         NetworkError: ``p`` lies outside [0, 1). At p = 1 the scale 1/(1-p) has no value.
 
-    >>> check_probability("StochasticDepth", 0.2)
-    0.2
+    Examples:
+        >>> check_probability("StochasticDepth", 0.2)
+        0.2
     """
     if not (_is_number(p) and 0 <= p < 1):
         raise NetworkError(
@@ -47,7 +48,8 @@ def check_count(owner: str, argument: str, got: object, remedy: str) -> None:
     Raises:
         NetworkError: ``got`` is no whole number, or below 1.
 
-    >>> check_count("Maxout", "pieces", 2, "use 2 pieces")
+    Examples:
+        >>> check_count("Maxout", "pieces", 2, "use 2 pieces")
     """
     if not (isinstance(got, Integral) and int(got) >= 1):
         raise NetworkError(
@@ -61,8 +63,9 @@ def check_choice(argument: str, got: str, known: Collection[str]) -> str:
     Raises:
         RecipeError: ``got`` is not among ``known``.
 
-    >>> check_choice("reduction", "mean", ("mean", "sum"))
-    'mean'
+    Examples:
+        >>> check_choice("reduction", "mean", ("mean", "sum"))
+        'mean'
     """
     if got not in known:
         listed = ", ".join(known)
@@ -77,8 +80,9 @@ def check_share(argument: str, got: float, remedy: str) -> float:
     Raises:
         RecipeError: ``got`` lies outside [0, 1] or is not a number.
 
-    >>> check_share("l1_ratio", 0.5, "0 is pure L2, 1 is pure L1")
-    0.5
+    Examples:
+        >>> check_share("l1_ratio", 0.5, "0 is pure L2, 1 is pure L1")
+        0.5
     """
     if not (_is_number(got) and 0 <= got <= 1):
         raise RecipeError(f"{argument} must lie in [0, 1], got {got!r}; {remedy}")
@@ -91,8 +95,9 @@ def check_size(argument: str, got: float, remedy: str, zero: bool = False) -> fl
     Raises:
         RecipeError: ``got`` is negative, not finite or not a number, or 0 without ``zero``.
 
-    >>> check_size("margin", 1.0, "1 is customary")
-    1.0
+    Examples:
+        >>> check_size("margin", 1.0, "1 is customary")
+        1.0
     """
     if not (_is_number(got) and 0 <= got < math.inf and (zero or got > 0)):
         wanted = "of at least 0" if zero else "above 0"
@@ -121,9 +126,10 @@ def check_loss_inputs(
         ShapeError: the shapes would broadcast or do not fit.
         DataError: wrong dtype or device, or values out of range.
 
-    >>> scores, targets = check_loss_inputs(torch.zeros(2, 3), torch.tensor([0, 2]), "values")
-    >>> tuple(scores.shape), targets.tolist()
-    ((2, 3), [0, 2])
+    Examples:
+        >>> scores, targets = check_loss_inputs(torch.zeros(2, 3), torch.tensor([0, 2]), "values")
+        >>> tuple(scores.shape), targets.tolist()
+        ((2, 3), [0, 2])
     """
     _check_scores(scores, targets)
     if not targets.is_floating_point():

@@ -74,11 +74,12 @@ def initialize(
     Source: K. He et al., ICCV 2015 (kaiming); X. Glorot and Y. Bengio, AISTATS 2010 (xavier);
     A. Saxe et al., ICLR 2014 (orthogonal); D. Mishkin and J. Matas, ICLR 2016 (lsuv).
 
-    >>> net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    >>> batch = torch.randn(256, 64)
-    >>> output = initialize(net, "lsuv", batch=batch)(batch)
-    >>> abs(output.var().item() - 1) < 0.1
-    True
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        >>> batch = torch.randn(256, 64)
+        >>> output = initialize(net, "lsuv", batch=batch)(batch)
+        >>> abs(output.var().item() - 1) < 0.1
+        True
     """
     name = INITIALIZER_ALIASES.get(name, name)
     check_choice("initializer", name, (*INITIALIZERS, *INITIALIZER_ALIASES))

@@ -56,11 +56,12 @@ def svm_loss(
     Source: J. Weston and C. Watkins, Support vector machines for multi-class pattern
     recognition, ESANN 1999.
 
-    >>> scores = torch.tensor([[3.0, 5.0, -2.0]])
-    >>> svm_loss(scores, torch.tensor([0]))  # max(0, 5 - 3 + 1) + max(0, -2 - 3 + 1)
-    tensor(3.)
-    >>> svm_loss(scores, torch.tensor([0]), squared=True)
-    tensor(9.)
+    Examples:
+        >>> scores = torch.tensor([[3.0, 5.0, -2.0]])
+        >>> svm_loss(scores, torch.tensor([0]))  # max(0, 5 - 3 + 1) + max(0, -2 - 3 + 1)
+        tensor(3.)
+        >>> svm_loss(scores, torch.tensor([0]), squared=True)
+        tensor(9.)
     """
     check_size("margin", margin, MARGIN_REMEDY)
     check_choice("reduction", reduction, REDUCTIONS)
@@ -81,8 +82,9 @@ class SVMLoss(nn.Module):
     Raises:
         RecipeError: unknown ``reduction``, or ``margin`` not above 0.
 
-    >>> SVMLoss(squared=True)(torch.tensor([[3.0, 5.0, -2.0]]), torch.tensor([0]))
-    tensor(9.)
+    Examples:
+        >>> SVMLoss(squared=True)(torch.tensor([[3.0, 5.0, -2.0]]), torch.tensor([0]))
+        tensor(9.)
     """
 
     def __init__(
@@ -125,8 +127,9 @@ def softmax_loss(
         ShapeError, DataError: as ``check_loss_inputs``.
         RecipeError: ``label_smoothing`` outside [0, 1].
 
-    >>> softmax_loss(torch.zeros(4, 10), torch.tensor([0, 1, 2, 3]))  # log 10
-    tensor(2.3026)
+    Examples:
+        >>> softmax_loss(torch.zeros(4, 10), torch.tensor([0, 1, 2, 3]))  # log 10
+        tensor(2.3026)
     """
     check_share("label_smoothing", label_smoothing, "use 0 for none, 0.1 is customary")
     scores, targets = check_loss_inputs(scores, targets, "distribution", check)
@@ -138,8 +141,9 @@ def squared_hinge_loss(scores: Tensor, targets: Tensor, *, check: bool = True) -
 
     Shapes and errors as ``svm_loss``.
 
-    >>> squared_hinge_loss(torch.tensor([[3.0, 5.0, -2.0]]), torch.tensor([0]))
-    tensor(9.)
+    Examples:
+        >>> squared_hinge_loss(torch.tensor([[3.0, 5.0, -2.0]]), torch.tensor([0]))
+        tensor(9.)
     """
     return svm_loss(scores, targets, squared=True, check=check)
 
@@ -155,8 +159,9 @@ def mse_loss(scores: Tensor, targets: Tensor, *, check: bool = True) -> Tensor:
     Raises:
         ShapeError, DataError: as ``check_loss_inputs``.
 
-    >>> mse_loss(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))  # (0 + 4) / 2
-    tensor(2.)
+    Examples:
+        >>> mse_loss(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))  # (0 + 4) / 2
+        tensor(2.)
     """
     scores, targets = check_loss_inputs(scores, targets, "values", check)
     return F.mse_loss(scores, _one_hot(scores, targets))
@@ -175,8 +180,9 @@ def bce_loss(scores: Tensor, targets: Tensor, *, check: bool = True) -> Tensor:
     Raises:
         ShapeError, DataError: as ``check_loss_inputs``.
 
-    >>> bce_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))  # log 2
-    tensor(0.6931)
+    Examples:
+        >>> bce_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))  # log 2
+        tensor(0.6931)
     """
     scores, targets = check_loss_inputs(scores, targets, "labels", check)
     return F.binary_cross_entropy_with_logits(scores, _one_hot(scores, targets))

@@ -28,11 +28,12 @@ class Maxout(nn.Module):
 
     Source: I. Goodfellow et al., Maxout networks, ICML 2013.
 
-    >>> import torch
-    >>> layer = Maxout(1, units=1, pieces=2, bias=False)
-    >>> _ = layer.linear.weight.data.copy_(torch.tensor([[1.0], [-1.0]]))
-    >>> layer(torch.tensor([[-3.0], [2.0]])).tolist()  # max(x, -x) = |x|
-    [[3.0], [2.0]]
+    Examples:
+        >>> import torch
+        >>> layer = Maxout(1, units=1, pieces=2, bias=False)
+        >>> _ = layer.linear.weight.data.copy_(torch.tensor([[1.0], [-1.0]]))
+        >>> layer(torch.tensor([[-3.0], [2.0]])).tolist()  # max(x, -x) = |x|
+        [[3.0], [2.0]]
     """
 
     def __init__(self, in_features: int, units: int, pieces: int, bias: bool = True) -> None:

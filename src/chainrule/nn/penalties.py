@@ -34,11 +34,12 @@ def regularized_parameters(
         norms: also scale and shift of normalization layers: those of PyTorch, and any layer
             with "Norm" in the name of its class whose parameters are vectors.
 
-    >>> net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    >>> [name for name, _ in regularized_parameters(net)]
-    ['0.weight']
-    >>> [name for name, _ in regularized_parameters(net, biases=True, norms=True)]
-    ['0.weight', '0.bias', '1.weight', '1.bias']
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+        >>> [name for name, _ in regularized_parameters(net)]
+        ['0.weight']
+        >>> [name for name, _ in regularized_parameters(net, biases=True, norms=True)]
+        ['0.weight', '0.bias', '1.weight', '1.bias']
     """
     chosen: dict[int, tuple[str, nn.Parameter]] = {}
     for prefix, layer in module.named_modules():
@@ -78,9 +79,10 @@ def penalty(
     Source: H. Zou and T. Hastie, Regularization and variable selection via the elastic net,
     J. R. Statist. Soc. B 67, 2005 (elastic).
 
-    >>> weights = [torch.tensor([3.0, -4.0])]
-    >>> penalty(weights), penalty(weights, "l1"), penalty(weights, "elastic")
-    (tensor(12.5000), tensor(7.), tensor(9.7500))
+    Examples:
+        >>> weights = [torch.tensor([3.0, -4.0])]
+        >>> penalty(weights), penalty(weights, "l1"), penalty(weights, "elastic")
+        (tensor(12.5000), tensor(7.), tensor(9.7500))
     """
     share = _l1_share(kind, l1_ratio)
     total = torch.zeros(())
@@ -117,10 +119,11 @@ def full_loss(
         RecipeError: unknown ``kind``, ``l1_ratio`` outside [0, 1], or ``strength`` negative
             or not finite.
 
-    >>> layer = nn.Linear(1, 1)
-    >>> _ = nn.init.constant_(layer.weight, 2.0)
-    >>> full_loss(torch.tensor(1.0), layer, strength=0.5).item()  # 1 + 0.5 * (2^2 / 2)
-    2.0
+    Examples:
+        >>> layer = nn.Linear(1, 1)
+        >>> _ = nn.init.constant_(layer.weight, 2.0)
+        >>> full_loss(torch.tensor(1.0), layer, strength=0.5).item()  # 1 + 0.5 * (2^2 / 2)
+        2.0
     """
     check_size("strength", strength, "use 0 for no regularization", zero=True)
     _l1_share(kind, l1_ratio)
@@ -152,11 +155,12 @@ def apply_max_norm_(module: nn.Module, limit: float) -> None:
     Source: G. Hinton et al., Improving neural networks by preventing co-adaptation of feature
     detectors, 2012; N. Srivastava et al., Dropout, JMLR 15, 2014.
 
-    >>> layer = nn.Linear(2, 2)
-    >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
-    >>> apply_max_norm_(layer, limit=1.0)
-    >>> layer.weight.tolist() == torch.tensor([[0.6, 0.8], [0.3, 0.4]]).tolist()
-    True
+    Examples:
+        >>> layer = nn.Linear(2, 2)
+        >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
+        >>> apply_max_norm_(layer, limit=1.0)
+        >>> layer.weight.tolist() == torch.tensor([[0.6, 0.8], [0.3, 0.4]]).tolist()
+        True
     """
     check_size("limit", limit, "3 or 4 is customary")
     for _, layer in weighted_layers(module):

@@ -17,8 +17,9 @@ def residual_sum(shortcut: Tensor, branch: Tensor) -> Tensor:
     Raises:
         ShapeError: the shapes differ.
 
-    >>> residual_sum(torch.ones(2), torch.ones(2))
-    tensor([2., 2.])
+    Examples:
+        >>> residual_sum(torch.ones(2), torch.ones(2))
+        tensor([2., 2.])
     """
     if shortcut.shape != branch.shape:
         raise ShapeError(
@@ -46,9 +47,10 @@ class Residual(nn.Module):
 
     Source: K. He et al., Deep residual learning for image recognition, CVPR 2016.
 
-    >>> block = Residual(nn.Linear(4, 4), p=0.1)
-    >>> [name for name, _ in block.named_children()]
-    ['branch', 'shortcut', 'drop_path']
+    Examples:
+        >>> block = Residual(nn.Linear(4, 4), p=0.1)
+        >>> [name for name, _ in block.named_children()]
+        ['branch', 'shortcut', 'drop_path']
     """
 
     def __init__(

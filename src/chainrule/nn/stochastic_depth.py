@@ -14,9 +14,10 @@ def drop_examples(x: Tensor, p: float) -> Tensor:
         x: (N, ...).
         p: probability of dropping an example, in [0, 1).
 
-    >>> import torch
-    >>> drop_examples(torch.ones(3, 2), 0.0).tolist()
-    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+    Examples:
+        >>> import torch
+        >>> drop_examples(torch.ones(3, 2), 0.0).tolist()
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     kept = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(1 - p)
     return x * kept.div_(1 - p)
@@ -40,10 +41,11 @@ class StochasticDepth(nn.Module):
 
     Source: G. Huang et al., Deep networks with stochastic depth, ECCV 2016.
 
-    >>> import torch
-    >>> x = torch.ones(2, 3)
-    >>> torch.equal(StochasticDepth(0.2).eval()(x), x)
-    True
+    Examples:
+        >>> import torch
+        >>> x = torch.ones(2, 3)
+        >>> torch.equal(StochasticDepth(0.2).eval()(x), x)
+        True
     """
 
     def __init__(self, p: float) -> None:

@@ -23,8 +23,9 @@ def weighted_layers(module: nn.Module) -> Iterator[tuple[str, WeightedLayer]]:
         NetworkError: a layer's weight is not a parameter that can be set (it is lazy, or
             computed by a parametrization or by pruning).
 
-    >>> [name for name, _ in weighted_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))]
-    ['0']
+    Examples:
+        >>> [name for name, _ in weighted_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))]
+        ['0']
     """
     for name, layer in module.named_modules():
         if isinstance(layer, WeightedLayer):
@@ -39,8 +40,9 @@ def weight_groups(layer: WeightedLayer) -> list[Tensor]:
     a transposed convolution stores them with the first two axes swapped. Groups are separate
     linear maps, so that fan-in and orthogonality are meant per group.
 
-    >>> [tuple(view.shape) for view in weight_groups(nn.ConvTranspose2d(4, 6, 3, groups=2))]
-    [(3, 2, 3, 3), (3, 2, 3, 3)]
+    Examples:
+        >>> [tuple(view.shape) for view in weight_groups(nn.ConvTranspose2d(4, 6, 3, groups=2))]
+        [(3, 2, 3, 3), (3, 2, 3, 3)]
     """
     if isinstance(layer, nn.Linear):
         return [layer.weight]
@@ -64,7 +66,8 @@ def _check_settable(name: str, layer: WeightedLayer) -> None:
 def storage_dtype(tensor: Tensor) -> torch.dtype:
     """The dtype to compute statistics of ``tensor`` in: float64 stays, others use float32.
 
-    >>> storage_dtype(torch.zeros(1, dtype=torch.bfloat16))
-    torch.float32
+    Examples:
+        >>> storage_dtype(torch.zeros(1, dtype=torch.bfloat16))
+        torch.float32
     """
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32

@@ -18,10 +18,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written (full disk, no permission); ``path`` is as it was.
 
-    >>> target = getfixture("tmp_path") / "a.txt"
-    >>> write_atomically(target, b"whole")
-    >>> target.read_bytes()
-    b'whole'
+    Examples:
+        >>> target = getfixture("tmp_path") / "a.txt"
+        >>> write_atomically(target, b"whole")
+        >>> target.read_bytes()
+        b'whole'
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)

@@ -14,8 +14,9 @@ _PACKAGES = ("chainrule", "torch", "numpy", "scikit-learn")
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a run's numbers.
 
-    >>> sorted(versions())[:2]
-    ['chainrule', 'numpy']
+    Examples:
+        >>> sorted(versions())[:2]
+        ['chainrule', 'numpy']
     """
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:

@@ -42,12 +42,13 @@ class RunStore:
     Raises:
         RunError: no store there, not writable, damaged, or made by a newer chainrule.
 
-    >>> store = RunStore(getfixture("tmp_path"), create=True)
-    >>> run = store.create(name="digits", recipe={}, network="FC-10", data={}, parameters=650,
-    ...                    versions={}, hardware={})
-    >>> store.report(run, 1, {"train/data_loss": 2.3})
-    >>> store.metrics(run)
-    {'train/data_loss': ((1, 2.3),)}
+    Examples:
+        >>> store = RunStore(getfixture("tmp_path"), create=True)
+        >>> run = store.create(name="digits", recipe={}, network="FC-10", data={}, parameters=650,
+        ...                    versions={}, hardware={})
+        >>> store.report(run, 1, {"train/data_loss": 2.3})
+        >>> store.metrics(run)
+        {'train/data_loss': ((1, 2.3),)}
     """
 
     def __init__(self, folder: Path | str = "runs", *, create: bool = False) -> None:

@@ -30,9 +30,10 @@ def live_observer(to_error: bool = False) -> Observer:
 def epoch_line(report: EpochReport, epochs: int) -> str:
     """One epoch in one line.
 
-    >>> from chainrule.training.observer import EpochReport
-    >>> epoch_line(EpochReport(2, 40, 0.5, 0.9, 0.4, 0.95, 3.2), 10)
-    'epoch  2/10  loss 0.5000  accuracy 90.00 %  validation 0.4000  95.00 %  3.2 s'
+    Examples:
+        >>> from chainrule.training.observer import EpochReport
+        >>> epoch_line(EpochReport(2, 40, 0.5, 0.9, 0.4, 0.95, 3.2), 10)
+        'epoch  2/10  loss 0.5000  accuracy 90.00 %  validation 0.4000  95.00 %  3.2 s'
     """
     parts = [f"epoch {report.epoch:>{len(str(epochs))}}/{epochs}", f"loss {report.data_loss:.4f}"]
     if report.accuracy is not None:

@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from chainrule._version import __version__
 from chainrule.analysis.table import NetworkTable
+from chainrule.errors import RunError
+from chainrule.record.atomic import write_atomically
 from chainrule.record.run import RunComparison, RunList, RunRecord
 from chainrule.report import figures
 from chainrule.report.statistics import top_confusions, wilson_interval
@@ -48,6 +50,20 @@ def page(answer: Any) -> str:
     return _render(
         "page.html", title=_title(answer), body=Markup(html(answer)), version=__version__
     )
+
+
+def write_page(answer: Any, path: Path) -> None:
+    """Write the page of an answer, whole or not at all.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        write_atomically(path, page(answer).encode())
+    except OSError as error:
+        raise RunError(
+            f"report '{path}' cannot be written: {error.strerror or error}; choose another file"
+        ) from None
 
 
 @singledispatch

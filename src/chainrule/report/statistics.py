@@ -17,8 +17,9 @@ def wilson_interval(right: float, count: int) -> tuple[float, float]:
         right: number of successes.
         count: number of trials, above 0.
 
-    >>> [round(bound, 4) for bound in wilson_interval(9, 10)]
-    [0.5958, 0.9821]
+    Examples:
+        >>> [round(bound, 4) for bound in wilson_interval(9, 10)]
+        [0.5958, 0.9821]
     """
     share, square = right / count, _Z**2
     middle = (share + square / (2 * count)) / (1 + square / count)
@@ -30,9 +31,10 @@ def wilson_interval(right: float, count: int) -> tuple[float, float]:
 def top_confusions(confusion: NDArray[Any], count: int = 5) -> list[tuple[int, int, int]]:
     """The most frequent ``(true, predicted, times)`` off the diagonal, the most frequent first.
 
-    >>> import numpy as np
-    >>> top_confusions(np.array([[5, 2], [1, 7]]))
-    [(0, 1, 2), (1, 0, 1)]
+    Examples:
+        >>> import numpy as np
+        >>> top_confusions(np.array([[5, 2], [1, 7]]))
+        [(0, 1, 2), (1, 0, 1)]
     """
     cells = [
         (true, predicted, int(times))

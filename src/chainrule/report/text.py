@@ -15,9 +15,10 @@ WIDTH = 100
 def text(answer: Any, width: int = WIDTH) -> str:
     """An answer as plain text of at most ``width`` columns.
 
-    >>> from chainrule.analysis.table import NetworkTable
-    >>> print(text(NetworkTable("FC-2", (3,), (), 0, 0)).split()[0])
-    layer
+    Examples:
+        >>> from chainrule.analysis.table import NetworkTable
+        >>> print(text(NetworkTable("FC-2", (3,), (), 0, 0)).split()[0])
+        layer
     """
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, highlight=False)

@@ -11,8 +11,9 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def volume(shape: Sequence[int] | None) -> str:
     """A shape as the course writes it.
 
-    >>> volume((3, 32, 16)), volume((10,)), volume(None)
-    ('32x16x3', '10', '?')
+    Examples:
+        >>> volume((3, 32, 16)), volume((10,)), volume(None)
+        ('32x16x3', '10', '?')
     """
     if shape is None:
         return "?"
@@ -24,8 +25,9 @@ def volume(shape: Sequence[int] | None) -> str:
 def percent(share: float | None) -> str:
     """A share in per cent; a dash where there is none.
 
-    >>> percent(0.98765), percent(None)
-    ('98.77 %', '-')
+    Examples:
+        >>> percent(0.98765), percent(None)
+        ('98.77 %', '-')
     """
     return "-" if share is None else f"{100 * share:.2f} %"
 
@@ -33,8 +35,9 @@ def percent(share: float | None) -> str:
 def number(value: object) -> str:
     """A number short enough to read, anything else as it is.
 
-    >>> number(0.000123456), number(12345), number(None), number("x")
-    ('0.0001235', '12,345', '-', 'x')
+    Examples:
+        >>> number(0.000123456), number(12345), number(None), number("x")
+        ('0.0001235', '12,345', '-', 'x')
     """
     if value is None:
         return "-"
@@ -46,8 +49,9 @@ def number(value: object) -> str:
 def duration(seconds: float) -> str:
     """Seconds as seconds, minutes or hours.
 
-    >>> duration(12.34), duration(754), duration(7300)
-    ('12.3 s', '12 min 34 s', '2 h 1 min')
+    Examples:
+        >>> duration(12.34), duration(754), duration(7300)
+        ('12.3 s', '12 min 34 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -60,8 +64,9 @@ def duration(seconds: float) -> str:
 def sparkline(values: Sequence[float], width: int = 30) -> str:
     """A curve in one line of blocks, values averaged into ``width`` columns.
 
-    >>> sparkline([0, 1, 2, 3])
-    '▁▃▆█'
+    Examples:
+        >>> sparkline([0, 1, 2, 3])
+        '▁▃▆█'
     """
     finite = [value for value in values if value == value and abs(value) != float("inf")]
     if not finite:
@@ -77,8 +82,9 @@ def sparkline(values: Sequence[float], width: int = 30) -> str:
 def shortened(text: str, width: int = 40) -> str:
     """The text, cut with an ellipsis when it is longer than ``width``.
 
-    >>> shortened("CONV5-10, RELU", 8)
-    'CONV5-1…'
+    Examples:
+        >>> shortened("CONV5-10, RELU", 8)
+        'CONV5-1…'
     """
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 1]}…"

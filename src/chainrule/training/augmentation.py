@@ -29,8 +29,9 @@ def crop(images: Tensor, rng: np.random.Generator, padding: float) -> Tensor:
     Returns:
         (N, C, H, W), each image shifted by up to ``padding`` pixels both ways.
 
-    >>> crop(torch.ones(2, 1, 4, 4), np.random.default_rng(0), 1).shape
-    torch.Size([2, 1, 4, 4])
+    Examples:
+        >>> crop(torch.ones(2, 1, 4, 4), np.random.default_rng(0), 1).shape
+        torch.Size([2, 1, 4, 4])
     """
     pixels = int(padding)
     count, _, height, width = images.shape
@@ -47,8 +48,9 @@ def crop(images: Tensor, rng: np.random.Generator, padding: float) -> Tensor:
 def flip(images: Tensor, rng: np.random.Generator, probability: float) -> Tensor:
     """Mirror each image left to right with the given probability.
 
-    >>> flip(torch.tensor([[[[1.0, 2.0]]]]), np.random.default_rng(0), 1.0).flatten().tolist()
-    [2.0, 1.0]
+    Examples:
+        >>> flip(torch.tensor([[[[1.0, 2.0]]]]), np.random.default_rng(0), 1.0).flatten().tolist()
+        [2.0, 1.0]
     """
     mirrored = torch.from_numpy(rng.random(len(images)) < probability).to(images.device)
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
@@ -57,8 +59,9 @@ def flip(images: Tensor, rng: np.random.Generator, probability: float) -> Tensor
 def rotate(images: Tensor, rng: np.random.Generator, degrees: float) -> Tensor:
     """Rotate each image about its centre by up to ``degrees`` both ways, bilinear, zero filled.
 
-    >>> rotate(torch.ones(2, 1, 5, 5), np.random.default_rng(0), 10).shape
-    torch.Size([2, 1, 5, 5])
+    Examples:
+        >>> rotate(torch.ones(2, 1, 5, 5), np.random.default_rng(0), 10).shape
+        torch.Size([2, 1, 5, 5])
     """
     if not len(images):  # affine_grid refuses a minibatch of none
         return images
@@ -80,8 +83,9 @@ def cutout(images: Tensor, rng: np.random.Generator, size: float) -> Tensor:
     Applied to normalized images, so zero is the mean. The square's centre may lie anywhere,
     so part of the square can fall outside, as in the paper.
 
-    >>> int((cutout(torch.ones(1, 1, 8, 8), np.random.default_rng(1), 2) == 0).sum())
-    4
+    Examples:
+        >>> int((cutout(torch.ones(1, 1, 8, 8), np.random.default_rng(1), 2) == 0).sum())
+        4
     """
     side = int(size)
     count, _, height, width = images.shape
@@ -109,9 +113,10 @@ def mixup(
         rng: source of the weight and of the pairs.
         alpha: parameter of the Beta distribution; small values mix little.
 
-    >>> x, t = mixup(torch.ones(3, 2), torch.eye(3), np.random.default_rng(0), 0.2)
-    >>> bool(torch.allclose(t.sum(1), torch.ones(3)))
-    True
+    Examples:
+        >>> x, t = mixup(torch.ones(3, 2), torch.eye(3), np.random.default_rng(0), 0.2)
+        >>> bool(torch.allclose(t.sum(1), torch.ones(3)))
+        True
     """
     weight = float(rng.beta(alpha, alpha))
     pairs = torch.from_numpy(rng.permutation(len(inputs))).to(inputs.device)
@@ -153,8 +158,9 @@ def parse_augmentations(words: Sequence[str]) -> tuple[Augmentation, ...]:
     Raises:
         RecipeError: unknown name, or a strength that the augmentation cannot have.
 
-    >>> parse_augmentations(["crop=2", "flip"])
-    (Augmentation(name='crop', strength=2.0), Augmentation(name='flip', strength=None))
+    Examples:
+        >>> parse_augmentations(["crop=2", "flip"])
+        (Augmentation(name='crop', strength=2.0), Augmentation(name='flip', strength=None))
     """
     found = tuple(_parse_word(word) for word in words)
     names = [item.name for item in found]

@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from chainrule.errors import CheckpointError
-from chainrule.record.atomic import replace_folder
+from chainrule.record.atomic import replace_folder, write_atomically
 
 FORMAT = 1
 _WEIGHTS, _UPDATES, _STATE = "weights.safetensors", "updates.safetensors", "state.json"
@@ -71,6 +71,20 @@ def save_checkpoint(
             "checkpoint is kept: free some space and go on with --resume"
         ) from None
     return final
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write the weights and buffers of ``module`` as one safetensors file.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    try:
+        write_atomically(path, save_tensors(_module_tensors(module)))
+    except OSError as error:
+        raise CheckpointError(
+            f"weights '{path}' cannot be written: {error.strerror or error}; free some space"
+        ) from None
 
 
 def prune_checkpoints(folder: Path) -> None:

@@ -36,8 +36,9 @@ def correct(scores: Tensor, labels: Tensor, task: str) -> Tensor:
     Classification: highest score on the right class. Multilabel: mean over labels of
     "score above 0 where the label is 1, else below", summed over examples.
 
-    >>> correct(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]), "classification")
-    tensor(1.)
+    Examples:
+        >>> correct(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]), "classification")
+        tensor(1.)
     """
     if task == "multilabel":
         return ((scores > 0) == (labels > 0.5)).float().mean(1).sum()
@@ -75,8 +76,9 @@ def _chunks(inputs: Tensor) -> list[Tensor]:
 def confusion_matrix(scores: Tensor, targets: Tensor) -> Tensor:
     """Counts (classes, classes): row = true class, column = class with the highest score.
 
-    >>> confusion_matrix(torch.eye(2), torch.tensor([0, 0])).tolist()
-    [[1, 1], [0, 0]]
+    Examples:
+        >>> confusion_matrix(torch.eye(2), torch.tensor([0, 0])).tolist()
+        [[1, 1], [0, 0]]
     """
     classes = scores.shape[1]
     cells = targets * classes + scores.argmax(1)

@@ -58,8 +58,9 @@ def minibatch_indices(examples: int, batch_size: int, seed: int, epoch: int) -> 
     A last minibatch of a single example joins the one before it: batch statistics of one
     example do not exist.
 
-    >>> [len(part) for part in minibatch_indices(9, 4, seed=0, epoch=0)]
-    [4, 5]
+    Examples:
+        >>> [len(part) for part in minibatch_indices(9, 4, seed=0, epoch=0)]
+        [4, 5]
     """
     order = torch.from_numpy(np.random.default_rng((seed, _ORDER, epoch)).permutation(examples))
     cuts = list(range(batch_size, examples, batch_size))
@@ -71,8 +72,9 @@ def minibatch_indices(examples: int, batch_size: int, seed: int, epoch: int) -> 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """Number of minibatches in an epoch.
 
-    >>> steps_per_epoch(9, 4), steps_per_epoch(10, 4)
-    (2, 3)
+    Examples:
+        >>> steps_per_epoch(9, 4), steps_per_epoch(10, 4)
+        (2, 3)
     """
     whole, rest = divmod(examples, batch_size)
     return max(1, whole + (rest > 1))

@@ -75,8 +75,9 @@ class Recipe(BaseModel):
         checkpoint_every: updates between checkpoints (0: at the end of each epoch and
             whenever a minute has passed).
 
-    >>> Recipe(epochs=3, augment="crop=2,flip").augment
-    ('crop=2', 'flip')
+    Examples:
+        >>> Recipe(epochs=3, augment="crop=2,flip").augment
+        ('crop=2', 'flip')
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -189,11 +190,12 @@ class Recipe(BaseModel):
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
     """A validated recipe; all problems are named in one ``RecipeError``.
 
-    >>> make_recipe({"epochs": 3}).epochs
-    3
-    >>> make_recipe({"lerning_rate": 0.1})
-    Traceback (most recent call last):
-    chainrule.errors.RecipeError: recipe: unknown key 'lerning_rate'; did you mean 'learning_rate'?
+    Examples:
+        >>> make_recipe({"epochs": 3}).epochs
+        3
+        >>> make_recipe({"lerning_rate": 0.1})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        chainrule.errors.RecipeError: recipe: unknown key 'lerning_rate'; did you mean ...
     """
     try:
         return Recipe.model_validate(dict(values))

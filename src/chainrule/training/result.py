@@ -63,10 +63,11 @@ class TrainingResult(Answer):
         table: the network layer by layer.
         recipe: the validated recipe as plain values.
 
-    >>> import chainrule
-    >>> result = chainrule.train("FC-10", epochs=1, runs=getfixture("tmp_path"))
-    >>> result.steps, result.parameters, result.ended
-    (20, 650, 'finished')
+    Examples:
+        >>> import chainrule
+        >>> result = chainrule.train("FC-10", epochs=1, runs=getfixture("tmp_path"))
+        >>> result.steps, result.parameters, result.ended
+        (20, 650, 'finished')
     """
 
     run: str

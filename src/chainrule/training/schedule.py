@@ -27,8 +27,9 @@ class Schedule:
         step_every: updates between two falls (schedule "step" only).
         step_factor: factor at each fall (schedule "step" only).
 
-    >>> [round(Schedule("cosine", 4).factor(step), 3) for step in range(4)]
-    [1.0, 0.854, 0.5, 0.146]
+    Examples:
+        >>> [round(Schedule("cosine", 4).factor(step), 3) for step in range(4)]
+        [1.0, 0.854, 0.5, 0.146]
     """
 
     name: str

@@ -16,7 +16,7 @@ from chainrule.network.source import describe_name
 from chainrule.record.environment import hardware, versions
 from chainrule.record.store import RunStore
 from chainrule.training.archive import save_result
-from chainrule.training.checkpoint import latest_checkpoint
+from chainrule.training.checkpoint import latest_checkpoint, save_weights
 from chainrule.training.data.dataset import Dataset
 from chainrule.training.evaluation import confusion_matrix, evaluate, worst_mistakes
 from chainrule.training.interrupt import Interrupt, TrainingStopped
@@ -66,9 +66,10 @@ def train(
 
     The random state of PyTorch is left as it was found.
 
-    >>> result = train("FC-10", "digits", epochs=2, runs=getfixture("tmp_path"))
-    >>> result.test_accuracy > 0.5
-    True
+    Examples:
+        >>> result = train("FC-10", "digits", epochs=2, runs=getfixture("tmp_path"))
+        >>> result.test_accuracy > 0.5
+        True
     """
     store = RunStore(runs, create=resume is None)
     record = None
@@ -143,7 +144,10 @@ class _Session:
                 finished = self.loop.fit(interrupt)
                 self.observer.ended()
                 result = self._result("finished" if finished else "stopped")
-                save_result(result, Path(result.folder))
+                folder = Path(result.folder)
+                save_result(result, folder)
+                if finished:
+                    save_weights(folder / "weights.safetensors", self.module)
                 self._finish(result)
             except BaseException as error:
                 self.observer.ended()

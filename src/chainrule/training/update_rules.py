@@ -51,9 +51,10 @@ def build_optimizer(
     The gradient of an l2 penalty is added by torch.optim itself (``weight_decay``), which
     costs no extra pass; l1 and elastic penalties stand in the loss.
 
-    >>> w = nn.Parameter(torch.ones(1))
-    >>> type(build_optimizer(Recipe(update_rule="nesterov"), [w], [])).__name__
-    'SGD'
+    Examples:
+        >>> w = nn.Parameter(torch.ones(1))
+        >>> type(build_optimizer(Recipe(update_rule="nesterov"), [w], [])).__name__
+        'SGD'
     """
     decay = recipe.weight_decay if recipe.penalty == "l2" else 0.0
     groups = [

@@ -48,10 +48,11 @@ class Dataset:
         fingerprint: SHA-256 over shapes, types and bytes of all parts.
         source: where it came from.
 
-    >>> from chainrule.training.data.load import load_data
-    >>> digits = load_data("digits")
-    >>> digits.input_shape, digits.outputs, len(digits.train)
-    ((1, 8, 8), 10, 1257)
+    Examples:
+        >>> from chainrule.training.data.load import load_data
+        >>> digits = load_data("digits")
+        >>> digits.input_shape, digits.outputs, len(digits.train)
+        ((1, 8, 8), 10, 1257)
     """
 
     name: str
@@ -94,8 +95,9 @@ class Dataset:
 def statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel (N, C, H, W) or per feature (N, D), float32.
 
-    >>> [value.tolist() for value in statistics(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))]
-    [[1.0, 5.0], [1.0, 1.0]]
+    Examples:
+        >>> [value.tolist() for value in statistics(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))]
+        [[1.0, 5.0], [1.0, 1.0]]
     """
     axes = (0, 2, 3) if inputs.dim() == 4 else (0,)
     values = inputs.double() / (255 if inputs.dtype == torch.uint8 else 1)

@@ -62,8 +62,9 @@ def load_data(
     Raises:
         DataError: missing, damaged, or nothing a network can learn from.
 
-    >>> load_data("digits").task
-    'classification'
+    Examples:
+        >>> load_data("digits").task
+        'classification'
     """
     if validation_share + test_share >= 1:
         raise DataError(
