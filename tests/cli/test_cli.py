@@ -153,6 +153,19 @@ def test_a_full_disk_while_saving_keeps_the_last_good_checkpoint(tmp_path: Path)
     assert list(tmp_path.glob("*/checkpoints/.*")) == []
 
 
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chainrule", "train", *QUICK, "--runs", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        error = child.stderr.read().decode()
+        assert child.wait(timeout=60) == 0
+    assert error == ""
+    listed = json.loads(chainrule("runs", "--runs", str(tmp_path), "--json").stdout)
+    assert "the reader of the output has gone" in listed["runs"][0]["reason"]
+
+
 def test_help_and_version() -> None:
     assert "train" in chainrule("--help").stdout
     assert "--update-rule" in chainrule("train", "--help").stdout

@@ -46,6 +46,7 @@ def test_a_record_returns_as_it_was(store: RunStore) -> None:
     assert record.recipe == {"augment": ["crop"], "rate": 0.1}
     assert (record.ended, record.steps, record.seconds) == ("finished", 7, 2.5)
     assert record.summary == {"test_accuracy": 0.9}
+    assert [(event.step, event.kind) for event in store.events(run)] == [(7, "finished")]
     assert Path(record.folder).is_dir()
 
 

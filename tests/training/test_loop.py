@@ -227,6 +227,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path, digits: Dataset) 
     assert loop.fit(Interrupt())
     losses = [value for _, value in loop.store.metrics(loop.run)["validation/loss"]]
     best = int(np.argmin(losses))
+    assert [event.kind for event in loop.store.events(loop.run)] == ["early-stopping"]
     assert len(losses) == best + 3 < 40
     module.eval()
     with torch.no_grad():

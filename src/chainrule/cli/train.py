@@ -65,7 +65,9 @@ def train_command(
     clip_value: Annotated[Real, _flag("Clamp each gradient element.", _UPDATES)] = None,
     initialization: Annotated[
         Text,
-        _flag("default, kaiming, xavier, orthogonal, lsuv, normal or zeros.", _UPDATES),
+        _flag(
+            "default, he (kaiming), glorot (xavier), orthogonal, lsuv, normal or zeros.", _UPDATES
+        ),
     ] = None,
     initialization_std: Annotated[Real, _flag("Std of normal weights.", _UPDATES)] = None,
     weight_decay: Annotated[Real, _flag("lambda of data + lambda R(W).", _REGULARIZATION)] = None,

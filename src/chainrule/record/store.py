@@ -138,9 +138,12 @@ class RunStore:
             connection.execute(
                 "UPDATE runs SET ended = 'running', reason = '' WHERE id = ?", (run,)
             )
+        self.note(run, step, "resumed", f"resumed after step {step}")
+
+    def note(self, run: str, step: int, kind: str, message: str) -> None:
+        """Write down that something happened just now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        message = f"resumed after step {step}"
-        self.report(run, step, {}, [Event(step, now, "resumed", message)])
+        self.report(run, step, {}, [Event(step, now, kind, message)])
 
     def finish(
         self,
@@ -157,6 +160,7 @@ class RunStore:
                 "UPDATE runs SET ended = ?, reason = ?, seconds = ?, summary = ? WHERE id = ?",
                 (ended, reason, seconds, json.dumps(summary or {}), run),
             )
+        self.note(run, self.run(run).steps, ended, reason or ended)
 
     def runs(self) -> RunList:
         """All runs, the oldest first."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from chainrule.report.terminal import renderable
+from chainrule.report.terminal import PipeConsole, renderable
 from chainrule.training.observer import Observer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def live_observer(to_error: bool = False) -> Observer:
     Args:
         to_error: look at (and write to) standard error, leaving standard output to JSON.
     """
-    console = Console(stderr=to_error, highlight=False)
+    console = PipeConsole(stderr=to_error, highlight=False)
     return BarObserver(console) if console.is_terminal else LinesObserver(console)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -18,10 +18,17 @@ from chainrule.report.words import duration, number, percent, shortened, sparkli
 from chainrule.training.result import TrainingResult
 
 
+class PipeConsole(Console):
+    """A console that reports a reader that has gone (``| head``) instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the caller decide."""
+        raise BrokenPipeError("the reader of the output has gone")
+
+
 def show(answer: Any) -> None:
     """Print an answer to standard output: colours on a terminal, plain text elsewhere."""
-    console = Console(highlight=False)
-    console.print(renderable(answer))
+    PipeConsole(highlight=False).print(renderable(answer))
 
 
 @singledispatch
@@ -30,10 +37,12 @@ def renderable(answer: Any) -> RenderableType:
     return Text(repr(answer))
 
 
-def _table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A plain table; its first column, which names the row, is never broken."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        side: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=side, overflow="fold", no_wrap=place == 0)
     return table
 
 
@@ -74,9 +83,15 @@ def _result(answer: TrainingResult) -> RenderableType:
         ("confusions", _confusions(answer)),
         ("ended", "" if answer.ended == "finished" else f"{answer.ended}: {answer.reason}"),
         ("report", _page(answer)),
-        ("again", f"chainrule runs show {answer.run}"),
+        ("again", f"chainrule runs show {answer.run}{_runs_flag(answer)}"),
     ]
     return Group(Text(""), _facts(rows))
+
+
+def _runs_flag(answer: TrainingResult) -> str:
+    """What must be added to a command to find the run, when it is not in ./runs."""
+    folder = Path(answer.folder).parent
+    return "" if folder == Path("runs") else f" --runs {folder}"
 
 
 def _page(answer: TrainingResult) -> str:
@@ -92,13 +107,13 @@ def _accuracy(answer: TrainingResult) -> str:
         return text
     count = int(answer.confusion.sum())
     low, high = wilson_interval(int(answer.confusion.trace()), count)
-    return f"{text}  (95 % interval {percent(low)} to {percent(high)}, {count:,} images)"
+    return f"{text}  (95 % interval {percent(low)} to {percent(high)}, {count:,} examples)"
 
 
 def _trained(answer: TrainingResult) -> str:
     return (
         f"{answer.steps:,} steps, {answer.epochs} epochs in {duration(answer.seconds)}, "
-        f"{answer.images_per_second:,.0f} images/s, {answer.parameters:,} parameters"
+        f"{answer.images_per_second:,.0f} examples/s, {answer.parameters:,} parameters"
     )
 
 

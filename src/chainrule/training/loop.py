@@ -156,6 +156,9 @@ class Loop:
                 if interrupt.signal_number:
                     return False
         self._save()
+        if self._patience_is_over():
+            message = f"no better validation loss for {progress.waited} epochs"
+            self.store.note(self.run, progress.step, "early-stopping", message)
         self._restore_best()
         return True
 

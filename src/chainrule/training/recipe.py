@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from chainrule.errors import RecipeError, suggestion
-from chainrule.nn.initializers import INITIALIZERS
+from chainrule.nn.initializers import INITIALIZER_ALIASES, INITIALIZERS
 from chainrule.training.augmentation import parse_augmentations
 
 LossName = Literal["softmax", "svm", "squared-hinge", "mse", "bce"]
@@ -20,6 +20,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+_INITIALIZERS = (*INITIALIZERS, *INITIALIZER_ALIASES)
 RULES_WITH_MOMENTUM = ("momentum", "nesterov")
 
 
@@ -68,7 +69,8 @@ class Recipe(BaseModel):
         early_stopping: stop after this many epochs without a better validation loss (0: never)
             and keep the best weights.
         augment: crop, flip, cutout, rotate, mixup, each with an optional strength ("crop=2").
-        initialization: default (PyTorch's), kaiming, xavier, orthogonal, lsuv, normal or zeros.
+        initialization: default (PyTorch's), kaiming (he), xavier (glorot), orthogonal, lsuv,
+            normal or zeros.
         initialization_std: standard deviation of initialization "normal".
         seed: fixes the split, the initial weights, the order, augmentation and dropout.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
@@ -129,9 +131,9 @@ class Recipe(BaseModel):
         rule, schedule = self.update_rule, self.schedule
         return [
             (
-                self.initialization not in INITIALIZERS,
+                self.initialization not in _INITIALIZERS,
                 f"initialization got {self.initialization!r}, wants one of "
-                f"{', '.join(INITIALIZERS)}{suggestion(self.initialization, INITIALIZERS)}",
+                f"{', '.join(_INITIALIZERS)}{suggestion(self.initialization, _INITIALIZERS)}",
             ),
             (
                 self.momentum is not None and rule not in RULES_WITH_MOMENTUM,

@@ -18,6 +18,7 @@ from chainrule.record.store import RunStore
 from chainrule.training.archive import save_result
 from chainrule.training.checkpoint import latest_checkpoint, save_weights
 from chainrule.training.data.dataset import Dataset
+from chainrule.training.data.load import dataset_names
 from chainrule.training.evaluation import confusion_matrix, evaluate, worst_mistakes
 from chainrule.training.interrupt import Interrupt, TrainingStopped
 from chainrule.training.loop import Loop
@@ -248,7 +249,12 @@ def _merge(
         values["network"] = describe_name(network)
     if data is not None:
         values["data"] = data.name if isinstance(data, Dataset) else str(data)
-    return make_recipe(values | settings)
+    values |= settings
+    for key in ("data", "data_dir"):  # absolute, so that a run can be resumed from any folder
+        given = str(values.get(key) or "")
+        if given and given not in dataset_names() and Path(given).exists():
+            values[key] = str(Path(given).resolve())
+    return make_recipe(values)
 
 
 def _refuse_other_names(

@@ -95,10 +95,10 @@ def _raw(path: Path, main: RawPart, test: RawPart | None, task: str | None) -> R
     if kind == "classification":
         count = int(targets.max()) + 1 if targets.size else 0
         check_labels(targets, max(count, 1), str(path))
-        return Raw(str(path), str(path), tuple(str(n) for n in range(count)), main, test)
+        return Raw(path.stem, str(path), tuple(str(n) for n in range(count)), main, test)
     main, test = _two_axes(main), None if test is None else _two_axes(test)
     names = tuple(str(number) for number in range(main.targets.shape[1]))
-    return Raw(str(path), str(path), names, main, test, task=kind)
+    return Raw(path.stem, str(path), names, main, test, task=kind)
 
 
 def _two_axes(part: RawPart) -> RawPart:

@@ -40,9 +40,9 @@ def read_csv(path: Path, target: Sequence[str] | None, task: str | None) -> Raw:
     kind = _kind(cells, task)
     if kind == "classification":
         classes, targets = _classes([row[0] for row in cells])
-        return Raw(str(path), str(path), classes, RawPart(inputs, targets))
+        return Raw(path.stem, str(path), classes, RawPart(inputs, targets))
     values = _numbers(path, header, rows, columns)
-    return Raw(str(path), str(path), names, RawPart(inputs, values), task=kind)
+    return Raw(path.stem, str(path), names, RawPart(inputs, values), task=kind)
 
 
 def _read(path: Path) -> tuple[list[str], Rows]:
