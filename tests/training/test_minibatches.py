@@ -49,6 +49,18 @@ def test_going_on_in_the_middle_gives_the_same_minibatches(augment: str) -> None
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_each_step_draws_anew() -> None:
+    """The same image again and again, so that only the draws can differ."""
+    dataset = load_data("digits", limit=60)
+    same = type(dataset.train)(dataset.train.inputs[:1].repeat(60, 1, 1, 1), dataset.train.targets)
+    dataset = type(dataset)(**{**vars(dataset), "train": same})
+    minibatches = Minibatches(dataset, Recipe(augment="rotate", batch_size=20))
+    batches = [batch.inputs for epoch in range(2) for batch in minibatches.epoch(epoch)]
+    for number, one in enumerate(batches):
+        for other in batches[number + 1 :]:
+            assert not torch.equal(one, other)
+
+
 def test_without_augmentation_the_inputs_are_the_normalized_examples() -> None:
     dataset = load_data("digits", limit=60)
     recipe = Recipe(batch_size=16)

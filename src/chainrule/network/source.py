@@ -11,8 +11,9 @@ from torch import nn
 
 from chainrule.errors import NetworkError, NotationError, ShapeError, suggestion
 from chainrule.network.build import build
+from chainrule.network.explain import LAYERS
 from chainrule.network.imported import load_attribute
-from chainrule.network.notation import LAYERS, parse
+from chainrule.network.notation import parse
 from chainrule.network.shapes import words
 from chainrule.network.spec import NetworkSpec, Shape
 from chainrule.network.zoo import ZOO, in_zoo, zoo_entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from chainrule.training.evaluation import Loss, correct, evaluate
 from chainrule.training.interrupt import Interrupt
 from chainrule.training.minibatches import Minibatch, Minibatches, steps_per_epoch
 from chainrule.training.observer import EpochReport, Observer
+from chainrule.training.progress import Progress
 from chainrule.training.recipe import Recipe
 from chainrule.training.schedule import Schedule
 from chainrule.training.update_rules import build_optimizer, learning_rate
@@ -35,35 +36,6 @@ from chainrule.training.update_rules import build_optimizer, learning_rate
 _SECONDS_BETWEEN_REPORTS = 1.0
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 DEFAULT_L1_RATIO = 0.5
-
-
-@dataclass
-class Progress:
-    """The loop's counters: all that a checkpoint needs besides tensors.
-
-    Attributes:
-        step: updates made.
-        epoch: epochs completed.
-        minibatch: minibatches done of the epoch under way.
-        loss_sum: sum of data loss x examples over the epoch under way.
-        correct: right answers over the epoch under way.
-        seen: examples seen in the epoch under way.
-        seconds: training time so far (s).
-        examples: examples seen so far.
-        best_loss: best validation loss so far (early stopping).
-        waited: epochs since then.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    minibatch: int = 0
-    loss_sum: float = 0.0
-    correct: float = 0.0
-    seen: int = 0
-    seconds: float = 0.0
-    examples: int = 0
-    best_loss: float | None = None
-    waited: int = 0
 
 
 def loss_of(recipe: Recipe) -> Loss:
