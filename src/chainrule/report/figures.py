@@ -53,7 +53,7 @@ def _lines(axes: Axes, curves: Sequence[tuple[str, Series, str, str]]) -> None:
         steps, values = _finite(series)
         if steps:
             marker = "o" if len(steps) == 1 else ""
-            axes.plot(steps, values, style, color=colour, label=label, marker=marker)
+            axes.plot(steps, values, style, color=colour, label=label, marker=marker, linewidth=1.8)
             drawn = True
     axes.set_xlabel("step")
     if drawn:
@@ -71,7 +71,7 @@ def loss_curves(result: TrainingResult) -> str:
         smooth = curves.get("train/epoch_data_loss", ())
         minibatch = curves.get("train/data_loss", ())
         steps, values = _finite(minibatch)
-        axes.plot(steps, values, color=BLUE, alpha=0.25, linewidth=0.8)
+        axes.plot(steps, values, color=BLUE, alpha=0.18, linewidth=0.5)
         _lines(
             axes,
             [
@@ -163,9 +163,9 @@ def mistakes_picture(mistakes: Sequence[Mistake], classes: Sequence[str]) -> str
         mistake.image.transpose(1, 2, 0) if mistake.image.shape[0] == 3 else mistake.image[0]
         for mistake in mistakes
     ]
-    names = [shortened(name, 9) for name in classes]
+    names = [shortened(name, 12) for name in classes]
     titles = [
-        f"{names[m.true]} → {names[m.predicted]}\n({100 * m.probability:.0f} %)" for m in mistakes
+        f"{names[m.true]} →\n{names[m.predicted]}\n({100 * m.probability:.0f} %)" for m in mistakes
     ]
     return _grid(tiles, titles, 0.95)
 
@@ -187,6 +187,6 @@ def _grid(tiles: Sequence[NDArray[Any]], titles: Sequence[str] | None, side: flo
     return _svg(
         "mistakes" if titles else "filters",
         side * columns,
-        (side + (0.45 if titles else 0)) * rows,
+        (side + (0.6 if titles else 0)) * rows,
         draw,
     )
