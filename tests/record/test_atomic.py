@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.record.atomic import replace_folder, write_atomically
+from chainrule.record.atomic import publish_folder, write_atomically
 
 
 def test_the_new_replaces_the_old(tmp_path: Path) -> None:
@@ -33,29 +33,21 @@ def test_a_failed_write_leaves_the_old(tmp_path: Path, monkeypatch: pytest.Monke
     assert [item.name for item in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
-    for name, text in (("final", "old"), ("temporary", "new")):
+def _folders(tmp_path: Path, *names: str) -> None:
+    for name in names:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "x").write_text(text)
-    replace_folder(tmp_path / "temporary", tmp_path / "final")
-    assert (tmp_path / "final" / "x").read_text() == "new"
+        (tmp_path / name / "x").write_text(name)
+
+
+def test_a_folder_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    _folders(tmp_path, "temporary")
+    publish_folder(tmp_path / "temporary", tmp_path / "final")
+    assert (tmp_path / "final" / "x").read_text() == "temporary"
     assert [item.name for item in tmp_path.iterdir()] == ["final"]
 
 
-def test_a_failed_rename_puts_the_old_folder_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("final", "temporary"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x").write_text(name)
-    real = Path.rename
-
-    def broken(self: Path, target: Path) -> Path:
-        if self.name == "temporary":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(self, target)
-
-    monkeypatch.setattr(Path, "rename", broken)
-    with pytest.raises(OSError, match="Input/output"):
-        replace_folder(tmp_path / "temporary", tmp_path / "final")
+def test_a_name_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    _folders(tmp_path, "temporary", "final")
+    with pytest.raises(OSError, match="not empty"):
+        publish_folder(tmp_path / "temporary", tmp_path / "final")
     assert (tmp_path / "final" / "x").read_text() == "final"

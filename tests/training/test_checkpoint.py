@@ -74,13 +74,14 @@ def test_the_newest_is_found_and_old_ones_are_pruned(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "none") is None
     for step in (1, 2, 10):
         save_checkpoint(tmp_path, f"step-{step:09d}", step, module, optimizer, {})
-    save_checkpoint(tmp_path, "best", 2, module, optimizer, {})
-    prune_checkpoints(tmp_path)
+    for name in ("best-1", "best-2"):
+        save_checkpoint(tmp_path, name, 2, module, optimizer, {})
+    prune_checkpoints(tmp_path, best="best-2")
     found = latest_checkpoint(tmp_path)
     assert found is not None
     assert found.step == 10
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "best",
+        "best-2",
         "step-000000002",
         "step-000000010",
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -39,34 +38,24 @@ def write_atomically(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Publish a fully written folder under its final name, replacing what stood there.
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Give a fully written folder its final name, which no other may have.
 
-    Every file is on the disk before the name changes, so after a crash ``final`` is the old
-    folder, the new one, or (between two renames) absent with the old one aside: never a mixture.
+    Every file is on the disk before the name changes, so after a crash ``final`` is whole or
+    absent.
 
     Args:
         temporary: the written folder, on the same file system.
         final: its name from now on.
 
     Raises:
-        OSError: it cannot be written; what stood at ``final`` is still there.
+        OSError: it cannot be written, or ``final`` is there already.
     """
     for path in temporary.iterdir():
         _sync(path)
     _sync_folder(temporary)
-    aside = final.with_name(f".{final.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    if final.exists():
-        final.rename(aside)
-    try:
-        temporary.rename(final)
-    except OSError:
-        if aside.exists():
-            aside.rename(final)
-        raise
+    temporary.rename(final)
     _sync_folder(final.parent)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from chainrule.errors import CheckpointError
-from chainrule.record.atomic import replace_folder, write_atomically
+from chainrule.record.atomic import publish_folder, write_atomically
 
 FORMAT = 1
 _WEIGHTS, _UPDATES, _STATE = "weights.safetensors", "updates.safetensors", "state.json"
@@ -49,12 +49,16 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> Path:
-    """Write checkpoint ``folder/name`` at once or not at all.
+    """Write checkpoint ``folder/name`` at once or not at all; one that is there is kept.
+
+    Training is a function of seed and step, so a checkpoint of that name holds the same bits.
 
     Raises:
         CheckpointError: it cannot be written (disk full, no permission); what was there stays.
     """
     final, temporary = folder / name, folder / f".{name}.tmp"
+    if final.exists():
+        return final
     updates, scalars = _optimizer_tensors(optimizer)
     record = {"format": FORMAT, "step": step, "state": state, "optimizer": scalars}
     try:
@@ -63,7 +67,7 @@ def save_checkpoint(
         (temporary / _WEIGHTS).write_bytes(save_tensors(_module_tensors(module)))
         (temporary / _UPDATES).write_bytes(save_tensors(updates))
         (temporary / _STATE).write_text(json.dumps(record), encoding="utf-8")
-        replace_folder(temporary, final)
+        publish_folder(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
@@ -87,9 +91,10 @@ def save_weights(path: Path, module: nn.Module) -> None:
         ) from None
 
 
-def prune_checkpoints(folder: Path) -> None:
-    """Remove all but the newest step checkpoints."""
-    for path in _step_folders(folder)[:-_KEPT]:
+def prune_checkpoints(folder: Path, best: str | None = None) -> None:
+    """Remove all but the newest step checkpoints and the one named ``best``."""
+    outdated = [path for path in folder.glob("best-*") if path.name != best]
+    for path in [*_step_folders(folder)[:-_KEPT], *outdated]:
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -244,11 +244,13 @@ class Loop:
         progress.waited += 1
         if progress.best_loss is None or validation_loss < progress.best_loss:
             progress.best_loss, progress.waited = validation_loss, 0
-            self._write_checkpoint("best")
+            # a name of its own: the one before is removed only when a step checkpoint knows this
+            progress.best = f"best-{progress.step:09d}"
+            self._write_checkpoint(progress.best)
 
     def _restore_best(self) -> None:
-        if self.progress.best_loss is not None:
-            load_weights(self.checkpoints / "best", self.module)
+        if self.progress.best is not None:
+            load_weights(self.checkpoints / self.progress.best, self.module)
 
     def _keep(self, final: bool) -> None:
         """Report and save when it is time to."""
@@ -270,7 +272,7 @@ class Loop:
     def _save(self) -> None:
         self.report()  # first, so that a checkpoint never stands for metrics that are not there
         self._write_checkpoint(f"step-{self.progress.step:09d}")
-        prune_checkpoints(self.checkpoints)
+        prune_checkpoints(self.checkpoints, self.progress.best)
         self._saved = time.monotonic()
 
     def _write_checkpoint(self, name: str) -> None:

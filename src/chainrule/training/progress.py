@@ -19,6 +19,7 @@ class Progress:
         seconds: training time so far (s).
         examples: examples seen so far.
         best_loss: best validation loss so far (early stopping).
+        best: name of the checkpoint that holds the best weights.
         waited: epochs since then.
     """
 
@@ -31,4 +32,5 @@ class Progress:
     seconds: float = 0.0
     examples: int = 0
     best_loss: float | None = None
+    best: str | None = None
     waited: int = 0
