@@ -172,43 +172,31 @@ def test_recorded_numbers_add_up(tmp_path: Path, digits: Dataset) -> None:
     )
 
 
-def test_clipping_by_norm_bounds_the_update(tmp_path: Path, digits: Dataset) -> None:
+def _one_full_step(tmp_path: Path, digits: Dataset, **values: object) -> tuple[Loop, torch.Tensor]:
+    """One plain step of rate 1 over all examples: the loop, and how the parameters moved."""
     module = _network()
     before = torch.cat([p.detach().flatten().clone() for p in module.parameters()])
-    loop = _loop(
-        tmp_path,
-        digits,
-        module,
-        update_rule="sgd",
-        learning_rate=1.0,
-        clip_norm=0.01,
-        epochs=1,
-        batch_size=len(digits.train),
-        schedule="constant",
-    )
+    options = {"update_rule": "sgd", "learning_rate": 1.0, "schedule": "constant", "epochs": 1}
+    loop = _loop(tmp_path, digits, module, batch_size=len(digits.train), **(options | values))
     loop.fit(Interrupt())
-    after = torch.cat([p.detach().flatten() for p in module.parameters()])
-    assert float((after - before).norm()) == pytest.approx(0.01, rel=1e-3)
+    return loop, torch.cat([p.detach().flatten() for p in module.parameters()]) - before
+
+
+def test_clipping_by_norm_bounds_the_update(tmp_path: Path, digits: Dataset) -> None:
+    loop, moved = _one_full_step(tmp_path, digits, clip_norm=0.01)
+    assert float(moved.norm()) == pytest.approx(0.01, rel=1e-3)
     assert loop.store.metrics(loop.run)["gradient_norm"][0][1] > 0.01
 
 
 def test_clipping_by_value_bounds_each_element(tmp_path: Path, digits: Dataset) -> None:
-    module = _network()
-    before = torch.cat([p.detach().flatten().clone() for p in module.parameters()])
-    loop = _loop(
-        tmp_path,
-        digits,
-        module,
-        update_rule="sgd",
-        learning_rate=1.0,
-        clip_value=0.001,
-        epochs=1,
-        batch_size=len(digits.train),
-        schedule="constant",
-    )
-    loop.fit(Interrupt())
-    after = torch.cat([p.detach().flatten() for p in module.parameters()])
-    assert float((after - before).abs().max()) == pytest.approx(0.001, rel=1e-3)
+    _, moved = _one_full_step(tmp_path, digits, clip_value=0.001)
+    assert float(moved.abs().max()) == pytest.approx(0.001, rel=1e-3)
+
+
+def test_without_clipping_the_same_step_goes_further(tmp_path: Path, digits: Dataset) -> None:
+    _, moved = _one_full_step(tmp_path, digits)
+    assert float(moved.norm()) > 0.02
+    assert float(moved.abs().max()) > 0.002
 
 
 def test_max_norm_holds_after_every_step(tmp_path: Path, digits: Dataset) -> None:

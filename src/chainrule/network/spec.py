@@ -221,7 +221,3 @@ class NetworkSpec:
                 layers[place] = replace(layer, units=outputs)
                 break
         return replace(self, layers=tuple(layers))
-
-    def unrolled(self) -> NetworkSpec:
-        """The same network with its repeats written out at the top level."""
-        return replace(self, layers=tuple(flat(self.layers)))
