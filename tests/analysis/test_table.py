@@ -71,9 +71,14 @@ def test_maxout_is_one_row() -> None:
     assert [(row.name, row.output, row.parameters) for row in table.rows] == [("maxout1", (5,), 70)]
 
 
-def test_what_cannot_be_traced_is_listed_with_unknown_outputs() -> None:
+def test_a_path_that_depends_on_values_is_followed_by_a_run_of_a_copy() -> None:
     table = network_table(Stubborn(), (3,))
-    assert [(row.name, row.output, row.parameters) for row in table.rows] == [("fc", None, 8)]
+    assert ("fc", (2,), 8) in [(row.name, row.output, row.parameters) for row in table.rows]
+
+
+def test_what_cannot_be_followed_has_no_rows_and_does_not_stop_training() -> None:
+    table = network_table(Stubborn(), (4,))
+    assert (table.rows, table.parameters) == ((), 8)
 
 
 @pytest.mark.parametrize("make", [Branches, Stubborn, lambda: network("digits")])

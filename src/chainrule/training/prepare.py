@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.errors import ChainruleError, RecipeError, ShapeError
-from chainrule.network.shapes import shapes
 from chainrule.network.source import network as find_network
-from chainrule.network.source import spec_of
 from chainrule.nn.initializers import initialize
 from chainrule.training.augmentation import parse_augmentations
 from chainrule.training.data.dataset import Dataset
@@ -151,11 +149,3 @@ def _shape_words(shape: tuple[int, ...] | str) -> str:
     if isinstance(shape, str):
         return f"a {shape}"
     return f"shape {shape[1:]} per example" if len(shape) != 2 else f"{shape[1]} scores"
-
-
-def shape_notes(module: nn.Module) -> dict[str, str]:
-    """Remarks on the layers of a network built from notation, by layer name."""
-    spec = spec_of(module)
-    if spec is None:
-        return {}
-    return {layer.name: layer.note for layer in shapes(spec) if layer.note}

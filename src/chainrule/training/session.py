@@ -18,7 +18,6 @@ from chainrule.training.evaluation import confusion_matrix, evaluate, worst_mist
 from chainrule.training.interrupt import Interrupt, TrainingStopped
 from chainrule.training.loop import Loop
 from chainrule.training.observer import Observer, Start
-from chainrule.training.prepare import shape_notes
 from chainrule.training.recipe import Recipe
 from chainrule.training.result import TrainingResult
 
@@ -46,7 +45,7 @@ class Session:
     ) -> None:
         self.store, self.run, self.recipe = store, run, recipe
         self.dataset, self.module, self.observer = dataset, module, observer
-        self.table = network_table(module, dataset.input_shape, recipe.network, shape_notes(module))
+        self.table = network_table(module, dataset.input_shape, recipe.network)
         self.loop = Loop(module, dataset, recipe, store, run, observer)
 
     def go(self, resuming: bool) -> TrainingResult:

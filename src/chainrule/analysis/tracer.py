@@ -1,0 +1,384 @@
+"""Tracer: runs a twin once and writes down every operation."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from chainrule.analysis.graph import Call, Graph, Operation, Origin, Storage, View
+from chainrule.analysis.shape_rules import RULES
+from chainrule.nn.maxout import Maxout
+
+_aten = torch.ops.aten
+_ONE_LAYER: tuple[type[nn.Module], ...] = (Maxout,)  # one layer although made of parts
+
+
+def trace(
+    twin: nn.Module,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    way: Literal["meta", "real"],
+) -> Graph:
+    """The graph of ``twin(*arguments, **keywords)``.
+
+    Args:
+        twin: a copy that may be run, see ``twin``; on the meta device when ``way`` is "meta".
+        arguments: tensors for ``forward``, on the same device.
+        keywords: likewise.
+        way: "meta" or "real".
+    """
+    tracer = Tracer(way)
+    tracer.watch(twin)
+    tracer.name_tensors(twin, arguments, keywords)
+    with ExitStack() as stack:
+        stack.enter_context(same_random_state())
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(
+            torch.autograd.graph.saved_tensors_hooks(tracer.keep, lambda tensor: tensor)
+        )
+        if way == "meta":
+            stack.enter_context(torch.device("meta"))
+        stack.enter_context(_Functions(tracer))
+        stack.enter_context(tracer)
+        try:
+            outputs = twin(*arguments, **keywords)
+        except Exception as error:
+            raise TraceFailed(error, tracer) from error
+    tracer.graph.outputs = tuple(tracer.views_of(outputs))
+    tracer.graph.training = twin.training
+    return tracer.graph
+
+
+class TraceFailed(Exception):
+    """A forward pass ended with ``error`` inside the call ``call``."""
+
+    def __init__(self, error: Exception, tracer: Tracer) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.call = tracer.stack[-1]
+        self.steps = len(tracer.graph.operations)
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Whatever draws random numbers inside, the generators stand afterwards where they stood."""
+    numpy = sys.modules.get("numpy")
+    states = (torch.get_rng_state(), random.getstate(), numpy and numpy.random.get_state())
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        random.setstate(states[1])
+        if numpy is not None:
+            numpy.random.set_state(states[2])
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+class _Functions(TorchFunctionMode):
+    """Notes which function of PyTorch's the network calls.
+
+    Two functions that behave on the meta device as on no real one are set right.
+    """
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+        self._instead = _INSTEAD if tracer.graph.way == "meta" else {}
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        name = getattr(function, "__name__", "")
+        before = self._tracer.spelled
+        self._tracer.spelled = (name, before[1] + 1)
+        return self._instead.get(function, function)(*args, **(kwargs or {}))
+
+
+def _batch_norm(
+    input: Tensor,  # noqa: A002 - PyTorch's names
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Without the demand for several values per channel: a trace of one image has no values."""
+    return torch.batch_norm(
+        input, weight, bias, running_mean, running_var, training, momentum, eps, False
+    )
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """The fused kernel that the CPU takes; on the meta device PyTorch would write out the scores."""
+    fused = (
+        query.dim() == 4
+        and not dropout_p
+        and query.shape[-1] == value.shape[-1]
+        and not (attn_mask is not None and attn_mask.requires_grad)
+        and not enable_gqa
+    )
+    if not fused:
+        return _plain_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.empty_like(attn_mask, dtype=query.dtype)
+    output: Tensor = _aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, is_causal, attn_mask=attn_mask, scale=scale
+    )[0]
+    return output
+
+
+def _multi_head_attention(*args: Any, **kwargs: Any) -> Any:
+    """Functions inside functions are not seen by the mode, so the inner one is put in place."""
+    original = functional.scaled_dot_product_attention
+    functional.scaled_dot_product_attention = _attention
+    try:
+        return functional.multi_head_attention_forward(*args, **kwargs)
+    finally:
+        functional.scaled_dot_product_attention = original
+
+
+_plain_attention = functional.scaled_dot_product_attention
+_INSTEAD = {
+    functional.batch_norm: _batch_norm,
+    functional.multi_head_attention_forward: _multi_head_attention,
+    functional.scaled_dot_product_attention: _attention,
+}
+
+
+class Tracer(TorchDispatchMode):
+    """Writes down every ATen operation that runs while it is active.
+
+    Attributes:
+        graph: what was seen so far.
+        stack: module calls that have begun and not ended; the innermost last.
+        spelled: the PyTorch function that was called last, and its number.
+    """
+
+    def __init__(self, way: Literal["meta", "real"] = "meta") -> None:
+        super().__init__()
+        self.graph = Graph(way=way)
+        root = Call("", "", None, 0)
+        self.stack: list[Call] = [root]
+        self.spelled: tuple[str, int] = ("", 0)
+        self._numbers: dict[int, int] = {}
+        self._references: list[Any] = []
+        self._strangers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._counts: dict[str, int] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch's own switch: without it the compiler is imported, a second for nothing."""
+        return False
+
+    # -- modules ---------------------------------------------------------------------------
+
+    def watch(self, twin: nn.Module) -> None:
+        """Follow which module of ``twin`` is at work."""
+        for path, layer in twin.named_modules():
+            try:
+                layer.register_forward_pre_hook(self._enter(path), with_kwargs=True, prepend=True)
+                layer.register_forward_hook(self._leave(path))
+            except (RuntimeError, TypeError):  # pragma: no cover - scripted modules take no hooks
+                continue
+
+    def _enter(self, path: str) -> Callable[..., None]:
+        def enter(layer: nn.Module, arguments: Any, keywords: Any) -> None:
+            number = self._counts.get(path, 0)
+            self._counts[path] = number + 1
+            call = Call(path, type(layer).__name__, self.stack[-1], number, title(layer))
+            call.first = len(self.graph.operations)
+            call.closed = isinstance(layer, _ONE_LAYER)
+            call.library = type(layer).__module__.startswith(("torch.nn.", "chainrule.nn."))
+            call.inputs = tuple(self.views_of((arguments, keywords)))
+            self.stack.append(call)
+            self.graph.calls.append(call)
+
+        return enter
+
+    def _leave(self, path: str) -> Callable[..., None]:
+        def leave(_layer: nn.Module, _inputs: Any, outputs: Any) -> None:
+            while self.stack[-1].path != path:  # a call that ended by a caught exception
+                self.stack.pop()
+            self.stack.pop().outputs = tuple(self.views_of(outputs))
+
+        return leave
+
+    # -- tensors ---------------------------------------------------------------------------
+
+    def name_tensors(
+        self, twin: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        """Number the storages that are there before the first operation."""
+        for name, parameter in twin.named_parameters():
+            if not isinstance(parameter, nn.parameter.UninitializedParameter):
+                self._storage(parameter, "parameter", name)
+        for name, buffer in twin.named_buffers():
+            if not isinstance(buffer, nn.parameter.UninitializedBuffer):
+                self._storage(buffer, "buffer", name)
+        named = {str(place): item for place, item in enumerate(arguments)} | keywords
+        for name, item in named.items():
+            for tensor in _tensors(item):
+                self._storage(tensor, "input", name)
+        self.graph.inputs = tuple(self.views_of((arguments, keywords)))
+
+    def _storage(self, tensor: Tensor, origin: Origin, name: str = "") -> int:
+        storage = tensor.untyped_storage()
+        reference = StorageWeakRef(storage) if self.graph.way == "real" else storage
+        key: int = reference.cdata if self.graph.way == "real" else storage._cdata
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.graph.storages)
+            self._references.append(reference)  # so that no other storage gets its number
+            made = len(self.graph.operations) if origin == "activation" else -1
+            trainable = origin == "parameter" and tensor.requires_grad
+            size = storage.nbytes()
+            self.graph.storages.append(Storage(size, origin, name, made, None, trainable))
+        return number
+
+    def _view(self, tensor: Tensor, origin: Origin) -> View:
+        number = self._storage(tensor, origin)
+        offset = tensor.storage_offset()
+        shape, stride = tuple(tensor.shape), tensor.stride()
+        return View(number, offset, shape, stride, tensor.dtype, tensor.requires_grad)
+
+    def views_of(self, value: Any) -> Iterator[View]:
+        """The View of every tensor in nested containers."""
+        for tensor in _tensors(value):
+            yield self._view(tensor, "constant")
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Autograd keeps ``tensor`` for the backward pass."""
+        storage = self.graph.storages[self._storage(tensor, "constant")]
+        if storage.saved is None:
+            storage.saved = len(self.graph.operations)
+        return tensor
+
+    # -- operations ------------------------------------------------------------------------
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self.graph.way == "meta":
+            if kwargs.get("device") is not None:
+                kwargs = {**kwargs, "device": torch.device("meta")}
+            args, kwargs = self._at_home(args), self._at_home(kwargs)
+        arguments, keywords = self._recorded(args), self._recorded(kwargs)
+        rule = RULES.get(function) if self.graph.way == "meta" else None
+        output = rule(*args, **kwargs) if rule is not None else NotImplemented
+        if output is NotImplemented:
+            output = function(*args, **kwargs)
+        outputs = tuple(self._view(tensor, "activation") for tensor in _tensors(output))
+        self.graph.operations.append(
+            Operation(
+                len(self.graph.operations),
+                function,
+                arguments,
+                keywords,
+                outputs,
+                self.stack[-1],
+                torch.is_grad_enabled(),
+                self.spelled,
+            )
+        )
+        return output
+
+    def _recorded(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._view(value, "constant")
+        if isinstance(value, tuple | list):
+            return type(value)([self._recorded(item) for item in value])
+        if isinstance(value, dict):
+            return {name: self._recorded(item) for name, item in value.items()}
+        return value
+
+    def _at_home(self, value: Any) -> Any:
+        """``value`` with a weightless stand-in for each tensor that lies on a real device.
+
+        A tensor in a closure or a global of the user's must be neither written nor mixed with
+        meta tensors.
+        """
+        if isinstance(value, Tensor):
+            return value if value.is_meta else self._stand_in(value)
+        if isinstance(value, tuple | list):
+            if any(isinstance(item, Tensor | tuple | list) for item in value):
+                return type(value)([self._at_home(item) for item in value])
+            return value
+        if isinstance(value, dict) and value:
+            return {name: self._at_home(item) for name, item in value.items()}
+        return value
+
+    def _stand_in(self, tensor: Tensor) -> Tensor:
+        found = self._strangers.get(id(tensor))
+        if found is None:
+            found = self._strangers[id(tensor)] = (
+                tensor,
+                torch.empty_like(tensor, device="meta", requires_grad=False),
+            )
+        return found[1]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif hasattr(value, "__dataclass_fields__"):  # outputs of Hugging Face and the like
+        for name in value.__dataclass_fields__:
+            yield from _tensors(getattr(value, name))
+
+
+def title(layer: nn.Module) -> str:
+    """Class name of a layer with filter size, stride, dilation and groups where they matter.
+
+    Examples:
+        >>> title(nn.Conv2d(1, 10, 5, stride=2))
+        'Conv2d 5x5, stride 2'
+    """
+    words = [type(layer).__name__]
+    size = getattr(layer, "kernel_size", None)
+    if size is None:
+        return words[0]
+    words[0] += f" {_by(size)}"
+    for name in ("stride", "dilation", "groups"):
+        text = _by(getattr(layer, name, 1))
+        if text and set(text.split("x")) != {"1"}:
+            same = len(set(text.split("x"))) == 1
+            words.append(f"{name} {text.split('x')[0] if same else text}")
+    return ", ".join(words)
+
+
+def _by(size: Any) -> str:
+    """``(3, 3)`` as "3x3", ``3`` as "3"."""
+    if isinstance(size, int):
+        return str(size)
+    return "x".join(str(number) for number in size) if isinstance(size, tuple | list) else ""
