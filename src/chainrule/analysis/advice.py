@@ -25,6 +25,7 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """All remarks, the gravest first."""
     return (
+        *_not_in_training(found),
         *_useless_parameters(found),
         *_unused_modules(subject, found),
         *_unused_results(layers),
@@ -45,6 +46,14 @@ def reaching(graph: Graph) -> set[int]:
         if touched & needed:
             needed |= {view.storage for view in operation.inputs}
     return needed
+
+
+def _not_in_training(found: Traced) -> tuple[Finding, ...]:
+    if not found.only_evaluation:
+        return ()
+    meaning = f"in training mode it cannot take this input: {found.only_evaluation}"
+    remedy = "give the input it is trained on"
+    return (Finding("not-in-training-mode", "", {}, meaning, remedy),)
 
 
 def _useless_parameters(found: Traced) -> tuple[Finding, ...]:

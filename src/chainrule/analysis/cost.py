@@ -178,6 +178,11 @@ _PER_INPUT = dict.fromkeys(
     "adaptive_max_pool3d scatter_add index_add _embedding_bag".split(),
     1,
 ) | {"var": 3, "var_mean": 3, "std": 3, "std_mean": 3}
+# pointwise, though PyTorch does not say so
+_POINTWISE = frozenset(
+    "hardswish hardsigmoid hardtanh rrelu_with_noise glu prelu _prelu_kernel log_sigmoid_forward "
+    "erfinv where masked_fill lerp".split()
+)
 _FREE = frozenset(
     "view _unsafe_view reshape _reshape_alias alias squeeze unsqueeze expand expand_as permute "
     "transpose t numpy_T slice select split split_with_sizes unsafe_split chunk narrow unbind "
@@ -188,7 +193,7 @@ _FREE = frozenset(
     "new_zeros new_ones new_full new_empty new_empty_strided zeros_like ones_like full_like "
     "empty_like rand_like randn_like randint_like empty_permuted bernoulli bernoulli_ fill_ zero_ "
     "uniform_ normal_ tril triu tril_indices triu_indices embedding index gather index_select "
-    "scatter index_put index_copy im2col unfold take diagonal as_strided _conj resize_ sort "
+    "scatter index_put index_copy im2col unfold take diagonal as_strided as_strided_ _conj resize_ sort "
     "argsort topk view_as_real view_as_complex upsample_nearest1d upsample_nearest2d "
     "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d randperm "
     "_upsample_nearest_exact3d masked_select nonzero set_ is_same_size _local_scalar_dense "
@@ -210,13 +215,9 @@ def _elementwise(operation: Operation) -> int | None:
         return _PER_INPUT[name] * operation.inputs[0].count
     if "pool" in name and operation.outputs:
         return operation.outputs[0].count * _window(operation)
-    if _pointwise(operation):
+    if operation.pointwise or name in _POINTWISE:
         return max((view.count for view in operation.outputs), default=0)
     return None
-
-
-def _pointwise(operation: Operation) -> bool:
-    return torch.Tag.pointwise in operation.function.tags
 
 
 def _window(operation: Operation) -> int:

@@ -14,7 +14,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import torch
 
 from chainrule.analysis import field as fields
 from chainrule.analysis.field import Field
@@ -39,7 +38,7 @@ def rule_for(operation: Operation) -> Rule | None:
     found = RULES.get(operation.qualified_name) or RULES.get(name)
     if found is None and name.endswith("_"):
         found = RULES.get(name[:-1])
-    if found is None and torch.Tag.pointwise in operation.function.tags:
+    if found is None and operation.pointwise:
         found = pointwise
     return found
 
@@ -65,6 +64,23 @@ def copied(operation: Operation, get: Getter) -> Field | None:
     """``target.copy_(source)``."""
     source = get(operation.argument("src"))
     return None if source is None else fields.expanded(source, operation.outputs[0].shape)
+
+
+def restrided(operation: Operation, get: Getter) -> Any:
+    """The same elements in another order of memory; a true change of shape is not followed."""
+    source, output = operation.inputs[0], operation.outputs[0]
+    return get(source) if source.shape == output.shape else anywhere(operation, get)
+
+
+def halves(operation: Operation, get: Getter) -> Field | None:
+    """Gated linear units: one half of an axis times the other."""
+    found, shape = get(operation.inputs[0]), operation.outputs[0].shape
+    if found is None:
+        return None
+    axis = _axis(operation)
+    size = shape[axis]
+    parts = [fields.sliced(found, axis, slice(begin, begin + size)) for begin in (0, size)]
+    return fields.joined(shape, parts)
 
 
 def _axis(operation: Operation, name: str = "dim", rank: int | None = None) -> int:
@@ -554,6 +570,10 @@ _table(constant, "zeros ones full empty arange linspace eye scalar_tensor rand r
        "bernoulli bernoulli_ fill_ zero_ uniform_ normal_ tril_indices triu_indices")
 _table(same, "clone _to_copy detach alias lift_fresh contiguous native_dropout tril triu "
        "_conj view_as_real view_as_complex")
+_table(pointwise, "hardswish hardsigmoid hardtanh rrelu_with_noise prelu _prelu_kernel "
+       "log_sigmoid_forward where masked_fill lerp")
+_table(halves, "glu")
+_table(restrided, "as_strided_")
 _table(copied, "copy_ copy")
 _table(view, "view _unsafe_view reshape _reshape_alias squeeze flatten unflatten view_copy")
 _table(permute, "permute transpose t numpy_T")

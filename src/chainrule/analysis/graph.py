@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any, Literal
 
@@ -139,6 +140,11 @@ class Operation:
         """Every tensor among the arguments."""
         return tuple(views((self.arguments, self.keywords)))
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether PyTorch says that it works element by element; in place as out of place."""
+        return _is_pointwise(self.function)
+
     def argument(self, name: str) -> Any:
         """The argument called ``name`` in the operator's schema, or its default."""
         for place, item in enumerate(self.function._schema.arguments):
@@ -181,6 +187,21 @@ class Graph:
     outputs: tuple[View, ...] = ()
     way: Literal["meta", "real"] = "meta"
     training: bool = False
+
+
+@lru_cache(maxsize=4096)
+def _is_pointwise(function: OpOverload) -> bool:
+    if torch.Tag.pointwise in function.tags:
+        return True
+    space, name = function._schema.name.split("::")
+    if not name.endswith("_"):
+        return False
+    plain = getattr(getattr(torch.ops, space), name[:-1], None)
+    if plain is None:
+        return False
+    return any(
+        torch.Tag.pointwise in getattr(plain, overload).tags for overload in plain.overloads()
+    )
 
 
 def views(value: Any) -> Iterator[View]:

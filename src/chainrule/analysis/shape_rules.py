@@ -39,7 +39,7 @@ def convolution(
     if channels != expected:
         raise ShapeError(f"expects {expected} input channels, gets {channels}")
     per_axis = [
-        (int(item[0] if len(item) == 1 else item[axis]) for item in (stride, padding, dilation))
+        tuple(int(item[0] if len(item) == 1 else item[axis]) for item in (stride, padding, dilation))
         for axis in range(axes)
     ]
     made = []
@@ -126,7 +126,7 @@ def binary(input: Tensor, other: Any, **_: Any) -> Any:  # noqa: A002
     return _like(input)
 
 
-def in_place(input: Tensor, other: Any = None, **_: Any) -> Any:  # noqa: A002
+def in_place(input: Tensor, other: Any = None, *_: Any, **__: Any) -> Any:  # noqa: A002
     """The input itself; what must be broadcast is left to PyTorch."""
     fits = not isinstance(other, Tensor) or other.shape == input.shape or other.dim() == 0
     return input if fits and input.is_floating_point() else NotImplemented

@@ -54,6 +54,8 @@ class Traced:
         twin: the copy that ran in evaluation mode.
         inputs: what went in.
         why: why it could not be traced without memory; "" when it could.
+        only_evaluation: why it cannot run in training mode, whose numbers are then those of
+            evaluation mode; "" when it can.
     """
 
     evaluation: Graph
@@ -61,6 +63,7 @@ class Traced:
     twin: nn.Module
     inputs: Inputs
     why: str = ""
+    only_evaluation: str = ""
 
 
 def subject_of(anything: Any, shape: tuple[int, ...] | None = None, name: str = "") -> Subject:
@@ -98,7 +101,7 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
         NetworkError: the network cannot be run; names the line where it stopped.
     """
     try:
-        return _both(subject.module, inputs, "meta")
+        return _both(subject, subject.module, inputs, "meta")
     except TraceFailed as failure:
         if isinstance(failure.error, ShapeError):
             raise _explained(failure, subject) from failure.error
@@ -111,7 +114,7 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
         if any(tensor.is_meta for tensor in module.parameters()):
             raise _explained(first, subject) from first.error
         why = f"its path depends on values ({_reason(first.error)})"
-        return replace(_both(module, inputs, "real"), why=why)
+        return replace(_both(subject, module, inputs, "real"), why=why)
     except TraceFailed as failure:
         raise _explained(failure, subject) from failure.error
 
@@ -124,9 +127,15 @@ def _as_tokens(inputs: Inputs) -> Inputs | None:
     return replace(inputs, positional=tokens)
 
 
-def _both(module: nn.Module, inputs: Inputs, way: Literal["meta", "real"]) -> Traced:
+def _both(
+    subject: Subject, module: nn.Module, inputs: Inputs, way: Literal["meta", "real"]
+) -> Traced:
     evaluation, twin = graph_of(module, inputs, way, training=False)
-    training, _ = graph_of(module, inputs, way, training=True)
+    try:
+        training, _ = graph_of(module, inputs, way, training=True)
+    except TraceFailed as failure:
+        why = str(_explained(failure, subject))
+        return Traced(evaluation, evaluation, twin, inputs, only_evaluation=why)
     return Traced(evaluation, training, twin, inputs)
 
 
