@@ -17,6 +17,13 @@ from chainrule._version import __version__
 from chainrule.errors import ChainruleError
 
 if TYPE_CHECKING:
+    from chainrule.analysis.compare import compare
+    from chainrule.analysis.convolutionalize import convolutionalize
+    from chainrule.analysis.custom import register_operation
+    from chainrule.analysis.describe import describe
+    from chainrule.analysis.description import Description
+    from chainrule.analysis.effective import effective_field
+    from chainrule.analysis.unit import unit_box
     from chainrule.network.notation import parse
     from chainrule.network.source import network
     from chainrule.network.spec import NetworkSpec
@@ -31,29 +38,43 @@ if TYPE_CHECKING:
 __all__ = [
     "ChainruleError",
     "Dataset",
+    "Description",
     "NetworkSpec",
     "Recipe",
     "RunStore",
     "TrainingResult",
     "TrainingStopped",
     "__version__",
+    "compare",
+    "convolutionalize",
+    "describe",
+    "effective_field",
     "load_data",
     "network",
     "parse",
+    "register_operation",
     "train",
+    "unit_box",
 ]
 
 # torch takes seconds to import, so each name brings its module when it is first used
 _WHERE = {
     "Dataset": "chainrule.training.data.dataset",
+    "Description": "chainrule.analysis.description",
     "NetworkSpec": "chainrule.network.spec",
     "Recipe": "chainrule.training.recipe",
     "RunStore": "chainrule.record.store",
     "TrainingResult": "chainrule.training.result",
     "TrainingStopped": "chainrule.training.interrupt",
+    "compare": "chainrule.analysis.compare",
+    "convolutionalize": "chainrule.analysis.convolutionalize",
+    "describe": "chainrule.analysis.describe",
+    "effective_field": "chainrule.analysis.effective",
     "load_data": "chainrule.training.data.load",
     "parse": "chainrule.network.notation",
+    "register_operation": "chainrule.analysis.custom",
     "train": "chainrule.training.train",
+    "unit_box": "chainrule.analysis.unit",
 }
 
 

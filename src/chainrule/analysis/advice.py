@@ -62,9 +62,7 @@ def _useless_parameters(found: Traced) -> tuple[Finding, ...]:
     for graph in (found.evaluation, found.training):
         needed = reaching(graph)
         used |= {graph.storages[number].name for number in needed}
-    idle = {
-        name: item.numel() for name, item in found.twin.named_parameters() if name not in used
-    }
+    idle = {name: item.numel() for name, item in found.twin.named_parameters() if name not in used}
     if not idle:
         return ()
     names = ", ".join(list(idle)[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")
@@ -87,29 +85,49 @@ def _unused_modules(subject: Subject, found: Traced) -> tuple[Finding, ...]:
     silent = [
         path
         for path, layer in found.twin.named_modules()
-        if path and path not in called and not list(layer.children())
-        and not any(path.startswith(f"{other}.") for other in called if other and _opaque(found, other))
+        if path
+        and path not in called
+        and not list(layer.children())
+        and not any(
+            path.startswith(f"{other}.") for other in called if other and _opaque(found, other)
+        )
     ]
     only_training = sorted(
-        path for path in in_training - evaluated
+        path
+        for path in in_training - evaluated
         if path.rpartition(".")[0] not in in_training - evaluated
     )
     made = [
-        Finding("unused-layer", path, {}, f"layer '{path}' is never called",
-                "call it in forward, or take it out")
+        Finding(
+            "unused-layer",
+            path,
+            {},
+            f"layer '{path}' is never called",
+            "call it in forward, or take it out",
+        )
         for path in silent
     ]
     made += [
-        Finding("only-in-training", path, {},
-                f"'{path}' runs in training mode only, so the table does not list it")
+        Finding(
+            "only-in-training",
+            path,
+            {},
+            f"'{path}' runs in training mode only, so the table does not list it",
+        )
         for path in only_training
     ]
     return tuple(made)
 
 
+def _inside(found: Traced, path: str, called: set[str]) -> bool:
+    return any(path.startswith(f"{other}.") and _opaque(found, other) for other in called if other)
+
+
 def _opaque(found: Traced, path: str) -> bool:
     """Layers of PyTorch's that use the weights of modules inside without calling them."""
-    return type(found.twin.get_submodule(path)).__module__.startswith("torch.nn.") and not isinstance(
+    return type(found.twin.get_submodule(path)).__module__.startswith(
+        "torch.nn."
+    ) and not isinstance(
         found.twin.get_submodule(path), nn.Sequential | nn.ModuleList | nn.ModuleDict
     )
 
@@ -119,13 +137,19 @@ def _unused_results(layers: Layers) -> tuple[Finding, ...]:
     idle = [
         row.name
         for row in layers.rows
-        if row.operations and row.allocated(layers.graph)
+        if row.operations
+        and row.allocated(layers.graph)
         and not any(number in needed for number in row.allocated(layers.graph))
         and not any(v.storage in needed for o in row.operations for v in o.written)
     ]
     return tuple(
-        Finding("unused-result", name, {}, f"nothing uses what '{name}' computes",
-                "use it, or save its work")
+        Finding(
+            "unused-result",
+            name,
+            {},
+            f"nothing uses what '{name}' computes",
+            "use it, or save its work",
+        )
         for name in idle
     )
 
@@ -168,8 +192,13 @@ def _unseen_input(layers: Layers, fields: Fields) -> tuple[Finding, ...]:
         if count
     )
     return (
-        Finding("input-not-seen", "", {"positions": tuple(lost)},
-                f"no output sees {text} of the input", "pad, or crop the input on purpose"),
+        Finding(
+            "input-not-seen",
+            "",
+            {"positions": tuple(lost)},
+            f"no output sees {text} of the input",
+            "pad, or crop the input on purpose",
+        ),
     )
 
 
@@ -223,13 +252,13 @@ def _wide_fields(rows: tuple[LayerDescription, ...], fields: Fields) -> tuple[Fi
 def _shares(rows: tuple[LayerDescription, ...]) -> tuple[Finding, ...]:
     """Where the parameters, the memory and the work sit."""
     made = []
-    for code, word, number in (
-        ("parameters-where", "parameters", lambda row: row.parameters),
-        ("memory-where", "activation memory", lambda row: row.activation_bytes),
-        ("work-where", "multiply-accumulates", lambda row: row.macs),
+    for code, word, name in (
+        ("parameters-where", "parameters", "parameters"),
+        ("memory-where", "activation memory", "activation_bytes"),
+        ("work-where", "multiply-accumulates", "macs"),
     ):
-        values = np.array([number(row) for row in rows], float)
-        if not values.sum():
+        values = np.array([getattr(row, name) for row in rows], np.float64)
+        if (values > 0).sum() < 3:
             continue
         share = values / values.sum()
         best = int(share.argmax())
@@ -243,10 +272,14 @@ def _shares(rows: tuple[LayerDescription, ...]) -> tuple[Finding, ...]:
             Finding(
                 code,
                 rows[best].name,
-                {"share": float(share[best]), "kind": kind, "kind_share": kinds[kind],
-                 "half_by": rows[half].name},
+                {
+                    "share": float(share[best]),
+                    "kind": kind,
+                    "kind_share": kinds[kind],
+                    "half_by": rows[half].name,
+                },
                 f"{kind} layers hold {100 * kinds[kind]:.1f} % of the {word}; '{rows[best].name}' "
-                f"alone {100 * share[best]:.1f} %; the first half is reached at '{rows[half].name}'",
+                f"alone {100 * share[best]:.1f} %; half is reached at '{rows[half].name}'",
             )
         )
     return tuple(made)
@@ -268,4 +301,3 @@ def _initial_loss(rows: tuple[LayerDescription, ...]) -> tuple[Finding, ...]:
             "compare with the loss of the first minibatch",
         ),
     )
-

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from chainrule.analysis.graph import Operation, View
+from chainrule.analysis.graph import Operation, View, names
 
 Count = Callable[[Operation], int]
 
@@ -44,6 +44,9 @@ class Cost:
 
 def cost_of(operation: Operation) -> Cost:
     """The cost of one operation; see the module's docstring for what is counted."""
+    custom = CUSTOM.get(operation.qualified_name)
+    if custom is not None:
+        return _custom(operation, *custom)
     product = PRODUCTS.get(operation.name)
     if product is not None:
         macs = product(operation)
@@ -82,6 +85,17 @@ def _factors(operation: Operation) -> list[View]:
     if "convolution" in operation.name:
         return given[:2]
     return given[-2:]
+
+
+# qualified operator name -> (MACs, further FLOPs) of ``register_operation``
+CUSTOM: dict[str, tuple[Count | None, Count | None]] = {}
+
+
+def _custom(operation: Operation, macs: Count | None, flops: Count | None) -> Cost:
+    products = 0 if macs is None else int(macs(operation))
+    every = 2 * products + (0 if flops is None else int(flops(operation)))
+    back = _differentiated(operation)
+    return Cost(products, every, 2 * products * back, 2 * every * back)
 
 
 # -- products ------------------------------------------------------------------------------
@@ -161,7 +175,7 @@ _PER_OUTPUT = {
     "native_batch_norm": 2, "_native_batch_norm_legit": 5, "cudnn_batch_norm": 5,
     "_native_batch_norm_legit_no_training": 2, "_batch_norm_no_update": 2,
     "_batch_norm_with_update": 5, "miopen_batch_norm": 5,
-    # mean (1), variance (2), normalization (2), scale and shift (2)
+    # one for the mean, two each for variance, normalization, and scale and shift
     "native_layer_norm": 7, "native_group_norm": 7, "_fused_rms_norm": 4,
     # maximum, difference, exponential, sum, quotient
     "_softmax": 5, "_log_softmax": 5, "_safe_softmax": 5,
@@ -172,32 +186,40 @@ _PER_OUTPUT = {
 }  # fmt: skip
 # FLOPs per input element
 _PER_INPUT = dict.fromkeys(
-    "mean sum nansum prod amax amin max min argmax argmin logsumexp norm linalg_vector_norm "
-    "any all cumsum cumprod cummax cummin count_nonzero aminmax "
-    "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_max_pool2d "
-    "adaptive_max_pool3d scatter_add index_add _embedding_bag".split(),
+    names(
+        """
+        mean sum nansum prod amax amin max min argmax argmin logsumexp norm linalg_vector_norm any
+        all cumsum cumprod cummax cummin count_nonzero aminmax _adaptive_avg_pool2d
+        _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_max_pool2d adaptive_max_pool3d scatter_add
+        index_add _embedding_bag
+        """
+    ),
     1,
 ) | {"var": 3, "var_mean": 3, "std": 3, "std_mean": 3}
 # pointwise, though PyTorch does not say so
-_POINTWISE = frozenset(
-    "hardswish hardsigmoid hardtanh rrelu_with_noise glu prelu _prelu_kernel log_sigmoid_forward "
-    "erfinv where masked_fill lerp".split()
+_POINTWISE = names(
+    """
+    hardswish hardsigmoid hardtanh rrelu_with_noise glu prelu _prelu_kernel log_sigmoid_forward
+    erfinv where masked_fill lerp
+    """
 )
-_FREE = frozenset(
-    "view _unsafe_view reshape _reshape_alias alias squeeze unsqueeze expand expand_as permute "
-    "transpose t numpy_T slice select split split_with_sizes unsafe_split chunk narrow unbind "
-    "unsafe_split_with_sizes cat concat stack clone contiguous copy_ copy _to_copy detach "
-    "lift_fresh flip roll repeat pixel_shuffle pixel_unshuffle constant_pad_nd reflection_pad1d "
-    "reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
-    "zeros ones full empty arange linspace eye scalar_tensor rand randn randint empty_strided "
-    "new_zeros new_ones new_full new_empty new_empty_strided zeros_like ones_like full_like "
-    "empty_like rand_like randn_like randint_like empty_permuted bernoulli bernoulli_ fill_ zero_ "
-    "uniform_ normal_ tril triu tril_indices triu_indices embedding index gather index_select "
-    "scatter index_put index_copy im2col unfold take diagonal as_strided as_strided_ _conj resize_ sort "
-    "argsort topk view_as_real view_as_complex upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d randperm "
-    "_upsample_nearest_exact3d masked_select nonzero set_ is_same_size _local_scalar_dense "
-    "_assert_async item unflatten view_copy diag_embed repeat_interleave col2im".split()
+_FREE = names(
+    """
+    view _unsafe_view reshape _reshape_alias alias squeeze unsqueeze expand expand_as permute
+    transpose t numpy_T slice select split split_with_sizes unsafe_split chunk narrow unbind
+    unsafe_split_with_sizes cat concat stack clone contiguous copy_ copy _to_copy detach
+    lift_fresh flip roll repeat pixel_shuffle pixel_unshuffle constant_pad_nd reflection_pad1d
+    reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
+    zeros ones full empty arange linspace eye scalar_tensor rand randn randint empty_strided
+    new_zeros new_ones new_full new_empty new_empty_strided zeros_like ones_like full_like
+    empty_like rand_like randn_like randint_like empty_permuted bernoulli bernoulli_ fill_ zero_
+    uniform_ normal_ tril triu tril_indices triu_indices embedding index gather index_select
+    scatter index_put index_copy im2col unfold take diagonal as_strided as_strided_ _conj
+    resize_ sort argsort topk view_as_real view_as_complex upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d randperm
+    _upsample_nearest_exact3d masked_select nonzero set_ is_same_size _local_scalar_dense
+    _assert_async item unflatten view_copy diag_embed repeat_interleave col2im
+    """
 )
 
 
@@ -226,4 +248,3 @@ def _window(operation: Operation) -> int:
     axes = len(operation.outputs[0].shape) - 2
     kernel = [kernel] if isinstance(kernel, int) else list(kernel)
     return prod(kernel * axes if len(kernel) == 1 else kernel)
-

@@ -106,6 +106,7 @@ def _assembled(subject: Subject, found: Traced, budget: int | None) -> Descripti
         findings=(*findings_of(subject, found, layers, rows, fields), *_hooks(subject)),
         proofs=(),
         connections=layers.connections(),
+        modules={path: type(item).__name__ for path, item in found.twin.named_modules()},
         traced=found.evaluation.way,
         traced_why=found.why,
     )
@@ -143,7 +144,10 @@ def _unknown(rows: tuple[LayerDescription, ...], fields: Fields) -> dict[str, st
     return {
         name: " and ".join(
             part
-            for part, missing in (("cost", name in costs), ("receptive field", name in fields.unknown))
+            for part, missing in (
+                ("cost", name in costs),
+                ("receptive field", name in fields.unknown),
+            )
             if missing
         )
         for name in sorted(costs | set(fields.unknown))

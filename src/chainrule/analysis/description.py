@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chainrule.analysis.memory import MemoryUse
@@ -135,6 +135,7 @@ class Description(Answer):
         findings: what an engineer wants to know.
         proofs: each answer a second way; empty unless asked for.
         connections: which layer feeds which.
+        modules: class of every module by its path.
         traced: "meta" (without memory) or "real" (a run of a copy on the CPU), and why.
     """
 
@@ -150,6 +151,7 @@ class Description(Answer):
     findings: tuple[Finding, ...]
     proofs: tuple[Proof, ...]
     connections: tuple[Connection, ...]
+    modules: dict[str, str] = field(default_factory=dict)
     traced: Literal["meta", "real"] = "meta"
     traced_why: str = ""
 
@@ -164,3 +166,61 @@ class Description(Answer):
             if layer.name == name:
                 return layer
         raise KeyError(name)
+
+    def folded(self, depth: int) -> Description:
+        """The same with all that lies deeper than ``depth`` in one row per module.
+
+        Args:
+            depth: levels of the module tree to show, from 1; "layer1.0.conv1" is on the third.
+
+        Examples:
+            >>> from chainrule.analysis.describe import describe
+            >>> short = describe("INPUT 8x8x1, RES[CONV3-4, RELU], FC-2").folded(1)
+            >>> [layer.name for layer in short.layers]
+            ['res1', 'flatten1', 'fc1']
+        """
+        groups: dict[str, list[int]] = {}
+        for place, layer in enumerate(self.layers):
+            groups.setdefault(_prefix(layer.name, depth), []).append(place)
+        rows = tuple(
+            _gathered(name, [self.layers[place] for place in places], self.modules)
+            for name, places in groups.items()
+        )
+        where = {place: row for row, places in enumerate(groups.values()) for place in places}
+        where[-1] = -1
+        found: dict[tuple[int, int], Connection] = {}
+        for item in self.connections:
+            ends = (where[item.source], where[item.target])
+            if ends[0] != ends[1] or ends == (-1, -1):
+                found.setdefault(ends, Connection(*ends, item.shape))
+        return replace(self, layers=rows, connections=tuple(found.values()))
+
+
+def _prefix(name: str, depth: int) -> str:
+    return ".".join(name.partition("#")[0].split(".")[:depth]) if name.count(".") >= depth else name
+
+
+def _gathered(
+    name: str, layers: list[LayerDescription], modules: dict[str, str]
+) -> LayerDescription:
+    """Rows of one module as a single row."""
+    if len(layers) == 1 and layers[0].name == name:
+        return layers[0]
+    last = layers[-1]
+    sums = {
+        item: sum(getattr(layer, item) for layer in layers)
+        for item in (
+            *("parameters", "trainable", "buffers", "macs", "flops", "backward_macs"),
+            *("backward_flops", "activation_bytes", "saved_bytes", "moved_bytes"),
+        )
+    }
+    return LayerDescription(
+        name,
+        modules.get(name, last.operation),
+        last.output,
+        receptive_field=last.receptive_field,
+        depth=name.count(".") + 1,
+        note=f"{len(layers)} layers",
+        unknown=tuple(sorted({item for layer in layers for item in layer.unknown})),
+        **sums,
+    )

@@ -14,11 +14,13 @@ from chainrule.analysis.lattice import AxisMap, Lattice, start
 from chainrule.analysis.reach import (
     Reach,
     combined,
-    concatenated as behind_one_another,
     identity,
     nothing,
     regrouped,
     whole,
+)
+from chainrule.analysis.reach import (
+    concatenated as behind_one_another,
 )
 
 PLAIN, TANGLED = -1, -2  # a piece of an axis with no input axis, or with no order to follow
@@ -67,14 +69,17 @@ class Field:
         """The lattices, but none for input axes that run along these axes of the tensor."""
         lost = {piece[0] for axis in axes for piece in self.layout[axis]}
         if TANGLED in lost:
-            carried = {p[0] for axis, pieces in enumerate(self.layout) for p in pieces
-                       if axis not in axes}
+            carried = {
+                p[0] for axis, pieces in enumerate(self.layout) for p in pieces if axis not in axes
+            }
             lost |= set(range(len(self.lattices))) - carried
         return tuple(None if axis in lost else item for axis, item in enumerate(self.lattices))
 
     def carries(self, axes: Sequence[int]) -> bool:
         """Whether any input axis runs along these axes of the tensor."""
-        return any(piece[0] != PLAIN and piece[1] > 1 for axis in axes for piece in self.layout[axis])
+        return any(
+            piece[0] != PLAIN and piece[1] > 1 for axis in axes for piece in self.layout[axis]
+        )
 
 
 def plain(size: int) -> tuple[Piece, ...]:
@@ -195,9 +200,7 @@ def selected(field: Field, axis: int, index: int) -> Field:
     """One index of an axis, which goes."""
     layout = field.layout[:axis] + field.layout[axis + 1 :]
     lattices = field.without([axis]) if field.carries([axis]) else field.lattices
-    return replace(
-        field, reach=field.reach.selected(axis, index), layout=layout, lattices=lattices
-    )
+    return replace(field, reach=field.reach.selected(axis, index), layout=layout, lattices=lattices)
 
 
 def sliced(field: Field, axis: int, where: slice) -> Field:
@@ -318,5 +321,7 @@ def concatenated(shape: Sequence[int], axis: int, fields: Sequence[Field]) -> Fi
 
 
 def _sees(field: Field) -> bool:
-    return any(bool((low <= high).any()) for low, high in
-               zip(field.reach.low, field.reach.high, strict=True))
+    return any(
+        bool((low <= high).any())
+        for low, high in zip(field.reach.low, field.reach.high, strict=True)
+    )

@@ -204,6 +204,16 @@ def _is_pointwise(function: OpOverload) -> bool:
     )
 
 
+def names(text: str) -> frozenset[str]:
+    """The words of a text; tables of operators are easier to read without quotes.
+
+    Examples:
+        >>> sorted(names("mm bmm"))
+        ['bmm', 'mm']
+    """
+    return frozenset(text.split())
+
+
 def views(value: Any) -> Iterator[View]:
     """Every View in nested tuples, lists and dicts."""
     if isinstance(value, View):

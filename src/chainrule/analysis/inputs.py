@@ -184,6 +184,19 @@ def _from_text(text: str) -> Example:
     return _example(shape, DTYPES.get(kind))
 
 
+def shape_of(text: str) -> tuple[int, ...]:
+    """A shape from the command line's "C,H,W".
+
+    Raises:
+        ShapeError: it is none.
+
+    Examples:
+        >>> shape_of("3,224,224")
+        (3, 224, 224)
+    """
+    return _from_text(text).shape
+
+
 def _tensors_in(value: Any) -> list[Tensor]:
     found: list[Tensor] = []
 

@@ -163,9 +163,7 @@ def _reduced(period: int, shift: int, units: list[tuple[int, int]]) -> Lattice:
         if again:
             period, shift, units = shorter, step, units[:shorter]
             break
-    return Lattice(
-        period, shift, tuple(low for low, _ in units), tuple(bits for _, bits in units)
-    )
+    return Lattice(period, shift, tuple(low for low, _ in units), tuple(bits for _, bits in units))
 
 
 # -- what the window operations read -------------------------------------------------------

@@ -131,8 +131,9 @@ class Layers:
     def connections(self) -> tuple[Connection, ...]:
         """Which layer feeds which; -1 stands for the input (source) and the output (target)."""
         makers = {view.storage: {-1} for view in self.graph.inputs}
-        place_of = {id(item): place for place, row in enumerate(self.rows)
-                    for item in row.operations}
+        place_of = {
+            id(item): place for place, row in enumerate(self.rows) for item in row.operations
+        }
         found: dict[tuple[int, int], Connection] = {}
         for operation in self.graph.operations:
             place = place_of.get(id(operation))
@@ -253,4 +254,3 @@ def unseen_words(operation: Operation) -> str:
         if count
     ]
     return f"the last {' and '.join(parts)} of its input never seen"
-

@@ -77,9 +77,12 @@ class Reach:
     def selected(self, axis: int, index: int) -> Reach:
         """One index of an axis, which goes."""
         shape = self.shape[:axis] + self.shape[axis + 1 :]
-        return self._map(
-            shape, lambda a, _: a.take(index if a.shape[axis] > 1 else 0, axis=axis)
-        )
+
+        def change(array: Array, _low: bool) -> Array:
+            place = [index if array.shape[axis] > 1 else 0]
+            return array.take(place, axis=axis).squeeze(axis)
+
+        return self._map(shape, change)
 
     def taken(self, axis: int, indices: NDArray[np.intp]) -> Reach:
         """Indices of an axis in any order (flip, roll)."""
@@ -94,7 +97,9 @@ class Reach:
         shape = [1 if axis in chosen else size for axis, size in enumerate(self.shape)]
 
         def change(array: Array, low: bool) -> Array:
-            return (array.min if low else array.max)(axis=chosen, keepdims=True)
+            fold = np.minimum if low else np.maximum
+            made: Array = fold.reduce(array, axis=chosen, keepdims=True)
+            return made
 
         made = self._map(shape, change)
         if keep:
@@ -139,7 +144,8 @@ class Reach:
                 )
             none = NONE_LOW if low else NONE_HIGH
             taken = np.where(mask, array.take(indices, axis=axis), np.int32(none))
-            return (taken.min if low else taken.max)(axis=axis + 1)
+            made: Array = (np.minimum if low else np.maximum).reduce(taken, axis=axis + 1)
+            return made
 
         return self._map(shape, change)
 
@@ -147,8 +153,10 @@ class Reach:
 
     def written(self, axis: int, where: slice, other: Reach) -> Reach:
         """With ``other`` written over the indices ``where`` of an axis."""
-        pairs = (zip(mine, its, strict=True) for mine, its in
-                 ((self.low, other.low), (self.high, other.high)))
+        pairs = (
+            zip(mine, its, strict=True)
+            for mine, its in ((self.low, other.low), (self.high, other.high))
+        )
         made = []
         for arrays in pairs:
             changed = []
@@ -197,10 +205,13 @@ def combined(shape: Sequence[int], parts: Sequence[Reach]) -> Reach:
     if len(parts) == 1:
         return parts[0].expanded(shape)
     aligned = [part.expanded(shape) for part in parts]
-    low = tuple(_fold(np.minimum, [part.low[axis] for part in aligned])
-                for axis in range(len(parts[0].low)))
-    high = tuple(_fold(np.maximum, [part.high[axis] for part in aligned])
-                 for axis in range(len(parts[0].high)))
+    low = tuple(
+        _fold(np.minimum, [part.low[axis] for part in aligned]) for axis in range(len(parts[0].low))
+    )
+    high = tuple(
+        _fold(np.maximum, [part.high[axis] for part in aligned])
+        for axis in range(len(parts[0].high))
+    )
     return Reach(tuple(shape), low, high)
 
 
@@ -215,8 +226,10 @@ def concatenated(shape: Sequence[int], axis: int, parts: Sequence[Reach]) -> Rea
     """Parts behind one another along ``axis``."""
 
     def joined(arrays: list[Array]) -> Array:
-        if all(a.shape[axis] == 1 and a.shape == arrays[0].shape and (a == arrays[0]).all()
-               for a in arrays):
+        if all(
+            a.shape[axis] == 1 and a.shape == arrays[0].shape and (a == arrays[0]).all()
+            for a in arrays
+        ):
             return arrays[0]
         lean = np.broadcast_shapes(*((*a.shape[:axis], 1, *a.shape[axis + 1 :]) for a in arrays))
         full = [

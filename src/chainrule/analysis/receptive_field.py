@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from chainrule.analysis import field as fields
 from chainrule.analysis.field import Field
-from chainrule.analysis.field_rules import permutation, rule_for, slice_of
+from chainrule.analysis.field_rules import rule_for
 from chainrule.analysis.graph import Graph, Operation, View
-from chainrule.analysis.lattice import Lattice
+from chainrule.analysis.lattice import Lattice, slice_map
+from chainrule.analysis.rules_axes import permutation, slice_of
 from chainrule.answer import Answer
 
 _Key = tuple[int, tuple[int, ...], tuple[int, ...]]
@@ -315,15 +315,18 @@ class Fields:
 def _pasted(before: Field, axis: int, where: slice, part: Field, *, fresh: bool) -> Field:
     reach = before.reach.written(axis, where, part.reach)
     begin, _, step = where.indices(before.shape[axis])
-    moved = fields.AxisMap(1, 1, ((-begin,),))
+    moved = slice_map(-begin)
     lattices, layout = part.lattices, list(part.layout)
     carried = part.carries([axis])
     if carried and step == 1:
         kind = part.layout[axis][0][0]
-        shifted = part.lattices[kind].through(moved) if kind >= 0 and part.lattices[kind] else None
+        followed = part.lattices[kind] if kind >= 0 else None
+        shifted = None if followed is None else followed.through(moved)
         lattices = tuple(shifted if place == kind else item for place, item in enumerate(lattices))
-    layout[axis] = ((part.layout[axis][0][0], before.shape[axis]),) if carried else fields.plain(
-        before.shape[axis]
+    layout[axis] = (
+        ((part.layout[axis][0][0], before.shape[axis]),)
+        if carried
+        else fields.plain(before.shape[axis])
     )
     if not fresh and (lattices != before.lattices or step != 1):
         lattices = (None,) * len(lattices)
@@ -354,8 +357,11 @@ def _region(operation: Operation, place: int, parent: View) -> tuple[int | None,
     rank = len(parent.shape)
     if operation.name in ("select", "unbind"):
         axis = int(operation.argument("dim")) % rank
-        index = operation.argument("index") % parent.shape[axis] if operation.name == "select" \
+        index = (
+            operation.argument("index") % parent.shape[axis]
+            if operation.name == "select"
             else place
+        )
         return axis, slice(index, index + 1)
     if "split" in operation.name or operation.name == "chunk":
         axis = int(operation.argument("dim")) % rank

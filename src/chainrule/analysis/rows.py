@@ -76,8 +76,8 @@ def rows_of(graph: Graph) -> list[Row]:
         if _is_layer(call, parents) and not _inside_closed(call):
             made[id(call)] = Row("", call.title, call.path, call, first=call.first)
     for operation in graph.operations:
-        call = _layer_of(operation.call, parents)
-        key: object = id(call) if call is not None else (id(operation.call), operation.spelled[1])
+        layer = _layer_of(operation.call, parents)
+        key: object = id(layer) if layer is not None else (id(operation.call), operation.spelled[1])
         if key not in made:
             made[key] = Row("", "", operation.call.path, None, first=operation.index)
         made[key].operations.append(operation)
@@ -121,8 +121,10 @@ def _named(rows: list[Row]) -> list[Row]:
     for row in rows:
         if row.call is None:
             row.operation = _spelled(row)
-        name = row.path if row.call is not None else ".".join(
-            part for part in (row.path, row.operation) if part
+        name = (
+            row.path
+            if row.call is not None
+            else ".".join(part for part in (row.path, row.operation) if part)
         )
         name = name or row.operation.split()[0]
         seen[name] = seen.get(name, 0) + 1

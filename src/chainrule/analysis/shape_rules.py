@@ -38,10 +38,8 @@ def convolution(
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected:
         raise ShapeError(f"expects {expected} input channels, gets {channels}")
-    per_axis = [
-        tuple(int(item[0] if len(item) == 1 else item[axis]) for item in (stride, padding, dilation))
-        for axis in range(axes)
-    ]
+    settings = [_spread(item, axes) for item in (stride, padding, dilation)]
+    per_axis = list(zip(*settings, strict=True))
     made = []
     for axis, (step, pad, gap) in enumerate(per_axis):
         reach = gap * (weight.shape[2 + axis] - 1) + 1
@@ -72,14 +70,18 @@ def _like(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor)
 
 
+def _spread(values: list[int], axes: int) -> list[int]:
+    return list(values) * axes if len(values) == 1 else list(values)
+
+
 def _memory_format(*tensors: Tensor) -> torch.memory_format:
+    """Channels last as soon as one of the tensors is."""
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}
     for tensor in tensors:
-        if tensor.dim() == 4 and not tensor.is_contiguous():
-            if tensor.is_contiguous(memory_format=torch.channels_last):
-                return torch.channels_last
-        elif tensor.dim() == 5 and not tensor.is_contiguous():
-            if tensor.is_contiguous(memory_format=torch.channels_last_3d):
-                return torch.channels_last_3d
+        wanted = last.get(tensor.dim(), torch.contiguous_format)
+        plain = tensor.is_contiguous()
+        if not plain and tensor.is_contiguous(memory_format=wanted):
+            return wanted
     return torch.contiguous_format
 
 
@@ -98,7 +100,6 @@ def batch_norm(
     dtype = torch.float32 if input.dtype in (torch.float16, torch.bfloat16) else input.dtype
     statistics = (input.new_empty((kept,), dtype=dtype), input.new_empty((kept,), dtype=dtype))
     return (_like(input), *statistics)
-
 
 
 def unary(input: Tensor, *_: Any, **__: Any) -> Any:  # noqa: A002
@@ -167,8 +168,8 @@ def max_pool2d(
     """Maxima and where they are; the rest is left to PyTorch."""
     if ceil_mode or input.dim() != 4 or not input.is_contiguous():
         return NotImplemented
-    kernel, step = _pair(kernel_size), _pair(stride or kernel_size)
-    pad, gap = _pair(padding), _pair(dilation)
+    kernel, step = _spread(kernel_size, 2), _spread(stride or kernel_size, 2)
+    pad, gap = _spread(padding, 2), _spread(dilation, 2)
     sides = [
         (input.shape[2 + axis] + 2 * pad[axis] - gap[axis] * (kernel[axis] - 1) - 1) // step[axis]
         + 1
@@ -178,10 +179,6 @@ def max_pool2d(
         return NotImplemented
     shape = (*input.shape[:2], *sides)
     return input.new_empty(shape), input.new_empty(shape, dtype=torch.int64)
-
-
-def _pair(values: list[int]) -> list[int]:
-    return list(values) * 2 if len(values) == 1 else list(values)
 
 
 def mean(input: Tensor, dim: Any, keepdim: bool = False, *, dtype: Any = None) -> Any:  # noqa: A002

@@ -11,6 +11,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,13 +21,14 @@ from torch.nn.parameter import is_lazy
 import chainrule
 from chainrule.analysis.graph import Call, Graph
 from chainrule.analysis.inputs import Example, Inputs
-from chainrule.analysis.tracer import TraceFailed, same_random_state, trace
+from chainrule.analysis.tracer import TraceError, same_random_state, trace
 from chainrule.analysis.twin import unwrapped, weightless, with_weights
 from chainrule.errors import ChainruleError, NetworkError, ShapeError
 from chainrule.network.source import network
 
-_OWN = os.path.dirname(os.path.abspath(chainrule.__file__))
-_TORCH = os.path.dirname(os.path.abspath(torch.__file__))
+_OWN, _TORCH = (
+    str(Path(package.__file__ or "").resolve().parent) for package in (chainrule, torch)
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
     """
     try:
         return _both(subject, subject.module, inputs, "meta")
-    except TraceFailed as failure:
+    except TraceError as failure:
         if isinstance(failure.error, ShapeError):
             raise _explained(failure, subject) from failure.error
         first = failure
@@ -115,7 +117,7 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
             raise _explained(first, subject) from first.error
         why = f"its path depends on values ({_reason(first.error)})"
         return replace(_both(subject, module, inputs, "real"), why=why)
-    except TraceFailed as failure:
+    except TraceError as failure:
         raise _explained(failure, subject) from failure.error
 
 
@@ -133,7 +135,7 @@ def _both(
     evaluation, twin = graph_of(module, inputs, way, training=False)
     try:
         training, _ = graph_of(module, inputs, way, training=True)
-    except TraceFailed as failure:
+    except TraceError as failure:
         why = str(_explained(failure, subject))
         return Traced(evaluation, evaluation, twin, inputs, only_evaluation=why)
     return Traced(evaluation, training, twin, inputs)
@@ -176,7 +178,7 @@ def _dtype(module: nn.Module) -> torch.dtype:
 # -- what went wrong -----------------------------------------------------------------------
 
 
-def _explained(failure: TraceFailed, subject: Subject) -> ChainruleError:
+def _explained(failure: TraceError, subject: Subject) -> ChainruleError:
     """One clear line for a forward pass that failed."""
     error, call = failure.error, failure.call
     layer = _where(call, subject)

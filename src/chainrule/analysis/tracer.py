@@ -53,13 +53,13 @@ def trace(
         try:
             outputs = twin(*arguments, **keywords)
         except Exception as error:
-            raise TraceFailed(error, tracer) from error
+            raise TraceError(error, tracer) from error
     tracer.graph.outputs = tuple(tracer.views_of(outputs))
     tracer.graph.training = twin.training
     return tracer.graph
 
 
-class TraceFailed(Exception):
+class TraceError(Exception):
     """A forward pass ended with ``error`` inside the call ``call``."""
 
     def __init__(self, error: Exception, tracer: Tracer) -> None:
@@ -74,7 +74,8 @@ def same_random_state() -> Iterator[None]:
     """Whatever draws random numbers inside, the generators stand afterwards where they stood."""
     numpy = sys.modules.get("numpy")
     states = (torch.get_rng_state(), random.getstate(), numpy and numpy.random.get_state())
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if started else None
     try:
         yield
     finally:
@@ -132,7 +133,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """The fused kernel that the CPU takes; on the meta device PyTorch would write out the scores."""
+    """The fused kernel that the CPU takes; on the meta device PyTorch writes out the scores."""
     fused = (
         query.dim() == 4
         and not dropout_p
@@ -170,7 +171,7 @@ _INSTEAD = {
 }
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down every ATen operation that runs while it is active.
 
     Attributes:
@@ -180,7 +181,7 @@ class Tracer(TorchDispatchMode):
     """
 
     def __init__(self, way: Literal["meta", "real"] = "meta") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = Graph(way=way)
         root = Call("", "", None, 0)
         self.stack: list[Call] = [root]
@@ -248,8 +249,11 @@ class Tracer(TorchDispatchMode):
 
     def _storage(self, tensor: Tensor, origin: Origin, name: str = "") -> int:
         storage = tensor.untyped_storage()
-        reference = StorageWeakRef(storage) if self.graph.way == "real" else storage
-        key: int = reference.cdata if self.graph.way == "real" else storage._cdata
+        reference: Any = storage
+        key: int = storage._cdata
+        if self.graph.way == "real":  # hold its number, not its memory
+            reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            key = reference.cdata
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.graph.storages)
@@ -262,7 +266,7 @@ class Tracer(TorchDispatchMode):
 
     def _view(self, tensor: Tensor, origin: Origin) -> View:
         number = self._storage(tensor, origin)
-        offset = tensor.storage_offset()
+        offset = int(tensor.storage_offset())
         shape, stride = tuple(tensor.shape), tensor.stride()
         return View(number, offset, shape, stride, tensor.dtype, tensor.requires_grad)
 
@@ -368,7 +372,8 @@ def title(layer: nn.Module) -> str:
     size = getattr(layer, "kernel_size", None)
     if size is None:
         return words[0]
-    words[0] += f" {_by(size)}"
+    axes = int(words[0][-2]) if words[0][-2:] in ("1d", "2d", "3d") else 1
+    words[0] += f" {_by(size, axes)}"
     for name in ("stride", "dilation", "groups"):
         text = _by(getattr(layer, name, 1))
         if text and set(text.split("x")) != {"1"}:
@@ -377,8 +382,8 @@ def title(layer: nn.Module) -> str:
     return ", ".join(words)
 
 
-def _by(size: Any) -> str:
-    """``(3, 3)`` as "3x3", ``3`` as "3"."""
+def _by(size: Any, axes: int = 1) -> str:
+    """``(3, 3)`` as "3x3"; 3 as "3", or as "3x3" for two axes."""
     if isinstance(size, int):
-        return str(size)
+        size = (size,) * axes
     return "x".join(str(number) for number in size) if isinstance(size, tuple | list) else ""

@@ -72,10 +72,12 @@ def _belongs_to_torch(hook: Callable[..., Any]) -> bool:
 
 def _meta(tensor: Tensor) -> Tensor:
     if isinstance(tensor, UninitializedParameter):
-        made: Tensor = UninitializedParameter(tensor.requires_grad, "meta", tensor.dtype)
+        made: Tensor = UninitializedParameter(  # type: ignore[call-arg]
+            requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype
+        )
         return made
     if isinstance(tensor, UninitializedBuffer):
-        return UninitializedBuffer(tensor.requires_grad, "meta", tensor.dtype)
+        return UninitializedBuffer(device="meta", dtype=tensor.dtype)  # type: ignore[call-arg]
     if tensor.is_quantized or tensor.layout != torch.strided:
         empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     else:
@@ -111,8 +113,9 @@ class _Copier:
             found: nn.Module = self._memo[id(module)]
             return found
         if isinstance(module, torch.jit.ScriptModule):
-            return self._remember(module, copy.deepcopy(module).to("cpu"))
-        twin = self._remember(module, module.__class__.__new__(module.__class__))
+            scripted: nn.Module = self._remember(module, copy.deepcopy(module).to("cpu"))
+            return scripted
+        twin: nn.Module = self._remember(module, module.__class__.__new__(module.__class__))
         attributes = twin.__dict__
         for name, value in module.__dict__.items():
             if name in _RUN_HOOKS:

@@ -10,6 +10,11 @@ import typer
 from typer.core import TyperCommand
 
 from chainrule._version import __version__
+from chainrule.cli.describe import (
+    compare_command,
+    convolutionalize_command,
+    describe_command,
+)
 from chainrule.cli.runs import runs_app
 from chainrule.cli.train import train_command
 from chainrule.errors import ChainruleError
@@ -36,6 +41,9 @@ class PanelCommand(TyperCommand):
         super().__init__(*arguments, **options | {"rich_markup_mode": "rich"})
 
 
+app.command("describe", cls=PanelCommand)(describe_command)
+app.command("compare", cls=PanelCommand)(compare_command)
+app.command("convolutionalize", cls=PanelCommand)(convolutionalize_command)
 app.command("train", cls=PanelCommand)(train_command)
 app.add_typer(runs_app)
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from chainrule.analysis.description import Description
 from chainrule.report.words import shortened
 from chainrule.training.result import Mistake, Series, TrainingResult
 
@@ -27,7 +28,7 @@ _STYLE: dict[Any, Any] = {
 _MOST_FILTERS, _MOST_CELLS = 64, 20
 
 
-def _svg(name: str, width: float, height: float, draw: Callable[[Figure], None]) -> str:
+def svg(name: str, width: float, height: float, draw: Callable[[Figure], None]) -> str:
     """The picture that ``draw`` puts on a figure of the given size (inches).
 
     Its inner ids are salted with ``name``: pictures on one page must not share clip paths.
@@ -85,7 +86,7 @@ def loss_curves(result: TrainingResult) -> str:
             axes.set_yscale("log")
         axes.set_ylabel("loss")
 
-    return _svg("loss", 5.4, 3.2, draw)
+    return svg("loss", 5.4, 3.2, draw)
 
 
 def accuracy_curves(result: TrainingResult) -> str:
@@ -106,7 +107,7 @@ def accuracy_curves(result: TrainingResult) -> str:
         axes.set_ylabel("accuracy")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
 
-    return _svg("accuracy", 5.4, 3.2, draw)
+    return svg("accuracy", 5.4, 3.2, draw)
 
 
 def learning_rate_curve(result: TrainingResult) -> str:
@@ -118,7 +119,7 @@ def learning_rate_curve(result: TrainingResult) -> str:
         _lines(axes, [("learning rate", series, BLUE, "-")])
         axes.set_ylabel("learning rate")
 
-    return _svg("rate", 5.4, 2.2, draw)
+    return svg("rate", 5.4, 2.2, draw)
 
 
 def confusion_picture(confusion: NDArray[Any], classes: Sequence[str]) -> str:
@@ -141,7 +142,7 @@ def confusion_picture(confusion: NDArray[Any], classes: Sequence[str]) -> str:
                     axes.text(column, row, str(times), ha="center", va="center", color=colour)
 
     size = min(7.0, 2.0 + 0.42 * count)
-    return _svg("confusion", size, size, draw)
+    return svg("confusion", size, size, draw)
 
 
 def _long(names: Sequence[str]) -> bool:
@@ -184,9 +185,32 @@ def _grid(tiles: Sequence[NDArray[Any]], titles: Sequence[str] | None, side: flo
             if titles:
                 cell.set_title(titles[number], fontsize=7)
 
-    return _svg(
+    return svg(
         "mistakes" if titles else "filters",
         side * columns,
         (side + (0.6 if titles else 0)) * rows,
         draw,
     )
+
+
+def shares_picture(answer: Description) -> str:
+    """Where the parameters, the work and the activation memory sit, layer by layer."""
+    layers = [row for row in answer.layers if row.parameters or row.macs or row.activation_bytes]
+    quantities = (
+        ("parameters", [row.parameters for row in layers], BLUE),
+        ("MACs", [row.macs for row in layers], GREEN),
+        ("activation bytes", [row.activation_bytes for row in layers], ORANGE),
+    )
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(3, 1, sharex=True)
+        for axes, (name, values, colour) in zip(panels, quantities, strict=True):
+            total = sum(values) or 1
+            axes.bar(range(len(values)), [100 * value / total for value in values], color=colour)
+            axes.set_ylabel(f"{name}\n(% of total)")
+        step = max(1, len(layers) // 40)
+        places = list(range(0, len(layers), step))
+        names = [shortened(layers[place].name, 22) for place in places]
+        panels[-1].set_xticks(places, names, rotation=90, fontsize=7)
+
+    return svg("shares", 9, 6.2, draw)

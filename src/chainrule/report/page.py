@@ -10,15 +10,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from chainrule._version import __version__
+from chainrule.analysis.compare import NetworkComparison
+from chainrule.analysis.description import Description
+from chainrule.analysis.effective import EffectiveField
 from chainrule.analysis.table import NetworkTable
 from chainrule.errors import RunError
 from chainrule.record.atomic import write_atomically
 from chainrule.record.run import RunComparison, RunList, RunRecord
 from chainrule.report import figures
+from chainrule.report.columns import COLUMNS, rows_of
+from chainrule.report.described import comparison_rows, effective_rows, proof_rows, summary
+from chainrule.report.field_picture import field_picture
+from chainrule.report.graph_picture import graph_picture
 from chainrule.report.statistics import top_confusions, wilson_interval
 from chainrule.report.words import duration, number, percent, shortened, volume
 from chainrule.training.result import TrainingResult
 
+_SHOWN = (
+    *("layer", "operation", "output", "parameters", "macs", "memory", "kept", "field", "jump"),
+    *("padding", "centre", "clipped", "flops", "backward-macs", "intensity", "note"),
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -141,3 +152,47 @@ def _record(answer: RunRecord) -> str:
 @html.register
 def _comparison(answer: RunComparison) -> str:
     return _render("comparison.html", comparison=answer)
+
+
+@_title.register
+def _description_title(answer: Description) -> str:
+    return shortened(answer.network, 80)
+
+
+@html.register
+def _description(answer: Description) -> str:
+    columns = list(_SHOWN)
+    return _render(
+        "description.html",
+        answer=answer,
+        summary=summary(answer),
+        columns=[COLUMNS[name] for name in columns],
+        rows=rows_of(answer, columns),
+        proofs=proof_rows(answer),
+        pictures=[
+            ("Where it sits", "Share of each layer", Markup(figures.shares_picture(answer))),
+            ("Graph", "Layers and the tensors between them", Markup(graph_picture(answer))),
+        ],
+    )
+
+
+@_title.register
+def _effective_title(answer: EffectiveField) -> str:
+    return f"Effective receptive field of {answer.layer}"
+
+
+@html.register
+def _effective(answer: EffectiveField) -> str:
+    return _render(
+        "fields.html", rows=effective_rows(answer), picture=Markup(field_picture(answer))
+    )
+
+
+@_title.register
+def _compared_title(answer: NetworkComparison) -> str:
+    return "Networks compared"
+
+
+@html.register
+def _compared(answer: NetworkComparison) -> str:
+    return _render("networks.html", answer=answer, rows=comparison_rows(answer))

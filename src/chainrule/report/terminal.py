@@ -28,6 +28,8 @@ class PipeConsole(Console):
 
 def show(answer: Any) -> None:
     """Print an answer to standard output: colours on a terminal, plain text elsewhere."""
+    import chainrule.report.described  # noqa: F401 - registers the looks of more answers
+
     PipeConsole(highlight=False).print(renderable(answer))
 
 
@@ -46,7 +48,8 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return table
 
 
-def _facts(rows: list[tuple[str, str]]) -> Table:
+def facts(rows: list[tuple[str, str]]) -> Table:
+    """Names and values in two columns; rows without a value are left out."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -85,7 +88,7 @@ def _result(answer: TrainingResult) -> RenderableType:
         ("report", _page(answer)),
         ("again", f"chainrule runs show {answer.run}{_runs_flag(answer)}"),
     ]
-    return Group(Text(""), _facts(rows))
+    return Group(Text(""), facts(rows))
 
 
 def _runs_flag(answer: TrainingResult) -> str:
@@ -170,7 +173,7 @@ def _record(answer: RunRecord) -> RenderableType:
         ("hardware", _pairs(answer.hardware)),
         ("folder", answer.folder),
     ]
-    return _facts(rows)
+    return facts(rows)
 
 
 def _pairs(values: dict[str, Any]) -> str:

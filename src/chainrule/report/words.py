@@ -46,6 +46,31 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def metric(value: float) -> str:
+    """A count with a metric prefix, three significant digits.
+
+    Examples:
+        >>> metric(15_470_264_320), metric(1_814_073), metric(999), metric(0)
+        ('15.5 G', '1.81 M', '999', '0')
+    """
+    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            scale = 1e3 if letter == "k" else size
+            return f"{value / scale:.3g} {letter}" if value < 1000 * scale else f"{value:.3g}"
+    return f"{value:,.0f}"
+
+
+def size_in_bytes(value: float) -> str:
+    """Bytes with a metric prefix (1 MB = 10^6 bytes).
+
+    Examples:
+        >>> size_in_bytes(12_845_056), size_in_bytes(512)
+        ('12.8 MB', '512 B')
+    """
+    text = metric(value)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
 def duration(seconds: float) -> str:
     """Seconds as seconds, minutes or hours.
 
