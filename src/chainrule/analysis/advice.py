@@ -13,6 +13,7 @@ from chainrule.analysis.layers import Layers, unseen
 from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.rows import Row
 from chainrule.analysis.traced import Subject, Traced
+from chainrule.analysis.twin import submodule
 from chainrule.finding import Finding
 
 
@@ -26,6 +27,7 @@ def findings_of(
     """All remarks, the gravest first."""
     return (
         *_not_in_training(found),
+        *_hidden_parameters(found),
         *_useless_parameters(found),
         *_unused_modules(subject, found),
         *_unused_results(layers),
@@ -54,6 +56,28 @@ def _not_in_training(found: Traced) -> tuple[Finding, ...]:
     meaning = f"in training mode it cannot take this input: {found.only_evaluation}"
     remedy = "give the input it is trained on"
     return (Finding("not-in-training-mode", "", {}, meaning, remedy),)
+
+
+def _hidden_parameters(found: Traced) -> tuple[Finding, ...]:
+    """Trainable tensors that the module does not list: no optimizer will find them."""
+    hidden = {
+        view.storage: view.count
+        for operation in found.evaluation.operations
+        for view in operation.inputs
+        if view.requires_grad and found.evaluation.storages[view.storage].origin == "constant"
+    }
+    if not hidden:
+        return ()
+    return (
+        Finding(
+            "hidden-parameters",
+            "",
+            {"numbers": sum(hidden.values()), "tensors": len(hidden)},
+            f"{len(hidden)} trainable tensors ({sum(hidden.values()):,} numbers) take part that "
+            "the module does not list: no optimizer will find them",
+            "keep modules in nn.ModuleList or nn.ModuleDict and tensors as nn.Parameter",
+        ),
+    )
 
 
 def _useless_parameters(found: Traced) -> tuple[Finding, ...]:
@@ -125,10 +149,8 @@ def _inside(found: Traced, path: str, called: set[str]) -> bool:
 
 def _opaque(found: Traced, path: str) -> bool:
     """Layers of PyTorch's that use the weights of modules inside without calling them."""
-    return type(found.twin.get_submodule(path)).__module__.startswith(
-        "torch.nn."
-    ) and not isinstance(
-        found.twin.get_submodule(path), nn.Sequential | nn.ModuleList | nn.ModuleDict
+    return type(submodule(found.twin, path)).__module__.startswith("torch.nn.") and not isinstance(
+        submodule(found.twin, path), nn.Sequential | nn.ModuleList | nn.ModuleDict
     )
 
 

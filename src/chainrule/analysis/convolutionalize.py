@@ -19,7 +19,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
 from chainrule.analysis.describe import InputLike, Network
-from chainrule.analysis.inputs import read_inputs
+from chainrule.analysis.inputs import read_inputs, single_shape
 from chainrule.analysis.traced import subject_of
 from chainrule.analysis.tracer import same_random_state
 from chainrule.analysis.twin import weightless, with_weights
@@ -122,7 +122,7 @@ def convolutionalization(
 def _rewritten(
     network: Network, given: InputLike
 ) -> tuple[nn.Module, nn.Module, _Shape, tuple[tuple[str, str, str], ...]]:
-    subject = subject_of(network, given if isinstance(given, tuple) else None)
+    subject = subject_of(network, single_shape(given))
     shape = read_inputs(given, subject.module, 1).shapes[0]
     if len(shape) != 3:
         raise ShapeError(f"convolutionalize got the input {shape}, wants an image (C, H, W)")

@@ -118,6 +118,11 @@ def _matrix(operation: Operation) -> int:
     return left.count * (right.shape[-1] if len(right.shape) > 1 else 1)
 
 
+def _packed(operation: Operation) -> int:
+    """Quantized linear layers, whose weights are packed away."""
+    return operation.inputs[0].count * operation.outputs[0].shape[-1]
+
+
 def _attention(operation: Operation) -> int:
     """Scores and their sum over values: ``N heads L S (E + E_v)``."""
     query, key, value = (operation.argument(name) for name in ("query", "key", "value"))
@@ -131,6 +136,7 @@ PRODUCTS: dict[str, Count] = {
         _convolution,
     ),
     **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot", "vdot"), _matrix),
+    **dict.fromkeys(("linear_dynamic", "linear_relu_dynamic"), _packed),
     **dict.fromkeys(
         (
             "_scaled_dot_product_flash_attention_for_cpu",
@@ -182,7 +188,7 @@ _PER_OUTPUT = {
     # four and sixteen taps with their weights
     "upsample_bilinear2d": 8, "upsample_linear1d": 4, "upsample_trilinear3d": 16,
     "upsample_bicubic2d": 32, "grid_sampler_2d": 8, "grid_sampler_3d": 16,
-    "native_dropout": 1,
+    "native_dropout": 1, "_weight_norm_interface": 3,
 }  # fmt: skip
 # FLOPs per input element
 _PER_INPUT = dict.fromkeys(

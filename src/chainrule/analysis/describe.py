@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from chainrule.analysis.advice import findings_of
 from chainrule.analysis.batches import largest_batches, parse_bytes
 from chainrule.analysis.description import Description, LayerDescription, Totals
-from chainrule.analysis.inputs import Inputs, read_inputs
+from chainrule.analysis.inputs import Inputs, read_inputs, single_shape
 from chainrule.analysis.layers import Layers
 from chainrule.analysis.memory import inference_peak, memory_use, own, saved_bytes
 from chainrule.analysis.receptive_field import Fields
@@ -66,17 +66,12 @@ def describe(
         >>> answer["pool1"].receptive_field.size
         (6, 6)
     """
-    shape = tuple(input) if isinstance(input, tuple) and _is_shape(input) else None
-    subject = subject_of(network, shape, name)
+    subject = subject_of(network, single_shape(input), name)
     inputs = read_inputs(input, subject.module, batch)
     budget = None if memory is None else parse_bytes(memory)
     found = traced(subject, inputs)
     answer = _assembled(subject, found, budget)
     return _proved(answer, subject, found) if prove else answer
-
-
-def _is_shape(value: tuple[Any, ...]) -> bool:
-    return bool(value) and all(isinstance(item, int) for item in value)
 
 
 def _proved(answer: Description, subject: Subject, found: Traced) -> Description:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from chainrule.analysis.describe import InputLike, Network
 from chainrule.analysis.field import Field
-from chainrule.analysis.inputs import read_inputs
+from chainrule.analysis.inputs import read_inputs, single_shape
 from chainrule.analysis.layers import Layers
 from chainrule.analysis.receptive_field import Fields, ReceptiveField
 from chainrule.analysis.traced import subject_of, traced
@@ -100,8 +100,7 @@ def effective_field(
     """
     if images is not None and input is None:
         input = tuple(images.shape[1:])  # noqa: A001
-    shape = input if isinstance(input, tuple) else None
-    subject = subject_of(network, shape, name)
+    subject = subject_of(network, single_shape(input), name)
     inputs = read_inputs(input, subject.module, 1)
     found = traced(subject, inputs)
     fields = Fields(found.evaluation)

@@ -29,6 +29,8 @@ def formula_of(layer: nn.Module | None, shapes: Sequence[tuple[int, ...]]) -> st
     total = sum(prod(shape) for shape in shapes)
     if written is not None and written[1] == total:
         return written[0]
+    if len(shapes) == 1 and len(shapes[0]) < 2:
+        return ""
     return " + ".join("x".join(str(size) for size in shape) or "1" for shape in shapes)
 
 

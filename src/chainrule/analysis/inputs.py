@@ -174,7 +174,7 @@ def _from_text(text: str) -> Example:
             f"{', '.join(DTYPES)}"
         )
     try:
-        shape = tuple(int(part) for part in sizes.replace("x", ",").split(",") if part.strip())
+        shape = tuple(int(part) for part in sizes.split(","))
     except ValueError:
         shape = ()
     if not shape:
@@ -182,6 +182,19 @@ def _from_text(text: str) -> Example:
             f"input got '{text}', wants the shape of one example as C,H,W, such as 3,224,224"
         )
     return _example(shape, DTYPES.get(kind))
+
+
+def single_shape(given: Any) -> tuple[int, ...] | None:
+    """The shape of one example, where it is all that was said.
+
+    Examples:
+        >>> single_shape("3,8,8"), single_shape((3, 8, 8)), single_shape({"x": (3,)})
+        ((3, 8, 8), (3, 8, 8), None)
+    """
+    if isinstance(given, str):
+        return _from_text(given).shape
+    plain = isinstance(given, tuple) and bool(given) and all(_whole(size) for size in given)
+    return tuple(given) if plain else None
 
 
 def shape_of(text: str) -> tuple[int, ...]:

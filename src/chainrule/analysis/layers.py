@@ -32,6 +32,7 @@ class Layers:
         self._saved = _saved_by_name(traced.training)
         self._owners, self._shared = _owners(self.rows, self.graph)
         self._parameters = dict(self.twin.named_parameters())
+        self._modules = dict(self.twin.named_modules())
         self._in_training = {call.path for call in traced.training.calls}
 
     def describe(self) -> tuple[LayerDescription, ...]:
@@ -47,7 +48,7 @@ class Layers:
             if name not in read:
                 idle.setdefault(name.rpartition(".")[0], []).append(parameter)
         for path, owned in idle.items():
-            layer = self.twin.get_submodule(path)
+            layer = self._modules[path]
             training = path in self._in_training
             yield LayerDescription(
                 name=path or type(layer).__name__,
@@ -89,7 +90,7 @@ class Layers:
         )
 
     def _module(self, row: Row) -> nn.Module | None:
-        return None if row.call is None else self.twin.get_submodule(row.call.path)
+        return None if row.call is None else self._modules.get(row.call.path)
 
     def without_batch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """A shape without the minibatch axis, where it leads."""

@@ -22,7 +22,7 @@ import chainrule
 from chainrule.analysis.graph import Call, Graph
 from chainrule.analysis.inputs import Example, Inputs
 from chainrule.analysis.tracer import TraceError, same_random_state, trace
-from chainrule.analysis.twin import unwrapped, weightless, with_weights
+from chainrule.analysis.twin import forget_laziness, submodule, unwrapped, weightless, with_weights
 from chainrule.errors import ChainruleError, NetworkError, ShapeError
 from chainrule.network.source import network
 
@@ -102,6 +102,9 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
         ShapeError: the input does not fit; names the layer and what it wants.
         NetworkError: the network cannot be run; names the line where it stopped.
     """
+    if any(isinstance(item, torch.jit.ScriptModule) for item in subject.module.modules()):
+        made = _both(subject, subject.with_values(), inputs, "real")
+        return replace(made, why="scripted code cannot be followed without memory")
     try:
         return _both(subject, subject.module, inputs, "meta")
     except TraceError as failure:
@@ -115,7 +118,7 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
         module = subject.with_values()
         if any(tensor.is_meta for tensor in module.parameters()):
             raise _explained(first, subject) from first.error
-        why = f"its path depends on values ({_reason(first.error)})"
+        why = f"it cannot be followed without memory ({_reason(first.error)})"
         return replace(_both(subject, module, inputs, "real"), why=why)
     except TraceError as failure:
         raise _explained(failure, subject) from failure.error
@@ -155,7 +158,9 @@ def graph_of(
     device = "meta" if way == "meta" else "cpu"
     positional, named = inputs.tensors(device, batch, _dtype(twin))
     if any(is_lazy(parameter) for parameter in twin.parameters()):
-        trace(twin, positional, named, way)  # gives lazy layers their sizes
+        with same_random_state(), torch.no_grad():
+            twin(*positional, **named)  # gives lazy layers their sizes
+        forget_laziness(twin)
     return trace(twin, positional, named, way), twin
 
 
@@ -182,11 +187,11 @@ def _explained(failure: TraceError, subject: Subject) -> ChainruleError:
     """One clear line for a forward pass that failed."""
     error, call = failure.error, failure.call
     layer = _where(call, subject)
-    if isinstance(error, ShapeError):
-        return ShapeError(f"{layer} {error}; {_mend(call, subject)}")
-    wanted = _misfit(call, subject)
+    wanted = _misfit(failure, subject)
     if wanted:
-        return ShapeError(f"{layer} {wanted}; {_mend(call, subject)}")
+        return ShapeError(f"{layer} {wanted}")
+    if isinstance(error, ShapeError):
+        return ShapeError(f"{layer} {error}; give a larger input, or change the layer")
     text = str(error)
     if "too small" in text or "greater than actual input size" in text:
         return ShapeError(
@@ -216,28 +221,27 @@ def _where(call: Call, subject: Subject) -> str:
     return f"layer '{call.path}' ({call.title})"
 
 
-def _misfit(call: Call, subject: Subject) -> str:
-    """What the failing layer wants and gets, for the layers that say it."""
-    try:
-        layer = subject.module.get_submodule(call.path)
-    except AttributeError:
-        return ""
+def _misfit(failure: TraceError, subject: Subject) -> str:
+    """What the failing layer wants, gets, and how to mend it, for the layers that say it."""
+    call = failure.call
+    layer = submodule(subject.module, call.path)
     given = call.inputs[0].shape if call.inputs else ()
-    features = getattr(layer, "in_features", None)
-    if features and given and given[-1] != features:
-        return f"expects {features} input features, gets {given[-1]} ({_by(given)})"
-    channels = getattr(layer, "in_channels", None) or getattr(layer, "num_features", None)
-    if channels and len(given) > 1 and given[1] != channels:
-        return f"expects {channels} input channels, gets {given[1]} ({_by(given)})"
+    wanted = getattr(layer, "in_features", None)
+    if isinstance(wanted, int) and given and given[-1] != wanted:
+        mend = _mend(failure, "features", "in_features", wanted, given[-1])
+        return f"expects {wanted} input features, gets {given[-1]} ({_by(given)}): {mend}"
+    name = "in_channels" if hasattr(layer, "in_channels") else "num_features"
+    wanted = getattr(layer, name, None)
+    if isinstance(wanted, int) and len(given) > 1 and given[1] != wanted:
+        mend = _mend(failure, "channels", name, wanted, given[1])
+        return f"expects {wanted} input channels, gets {given[1]} ({_by(given)}): {mend}"
     return ""
 
 
-def _mend(call: Call, subject: Subject) -> str:
-    given = call.inputs[0] if call.inputs else None
-    first = next(iter(subject.module.modules()), None)
-    if given is not None and first is not None and given.storage in (0,):
-        return "give an input that fits"
-    return "give another input size, or change the layer"
+def _mend(failure: TraceError, what: str, name: str, wanted: int, given: int) -> str:
+    if failure.at_input:
+        return f"give an input with {wanted} {what}"
+    return f"set {name}={given}, or give an input of the size it was made for"
 
 
 def _by(shape: tuple[int, ...]) -> str:

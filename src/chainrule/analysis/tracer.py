@@ -66,7 +66,8 @@ class TraceError(Exception):
         super().__init__(str(error))
         self.error = error
         self.call = tracer.stack[-1]
-        self.steps = len(tracer.graph.operations)
+        sources = {view.storage for view in tracer.graph.inputs}
+        self.at_input = any(view.storage in sources for view in self.call.inputs[:1])
 
 
 @contextmanager

@@ -33,14 +33,12 @@ def unwrapped(module: nn.Module) -> nn.Module:
         True
     """
     while True:
-        inner = module.__dict__.get("_modules", {}).get("_orig_mod")
-        if inner is None and isinstance(
-            module, nn.DataParallel | nn.parallel.DistributedDataParallel
-        ):
-            inner = module.module
-        if inner is None:
+        if type(module).__name__ == "OptimizedModule":  # its import would load the compiler
+            module = module._orig_mod  # type: ignore[assignment]
+        elif isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        else:
             return module
-        module = inner
 
 
 def weightless(module: nn.Module) -> nn.Module:
@@ -51,6 +49,19 @@ def weightless(module: nn.Module) -> nn.Module:
 def with_weights(module: nn.Module) -> nn.Module:
     """A copy of ``module`` on the CPU with its values; hooks other than PyTorch's left out."""
     return _Copier(_cloned).module(unwrapped(module))
+
+
+def submodule(root: nn.Module, path: str) -> nn.Module | None:
+    """The module at a path, also of scripted modules; None when there is none."""
+    return dict(root.named_modules()).get(path)
+
+
+def forget_laziness(twin: nn.Module) -> None:
+    """Take off the hooks that gave lazy layers their sizes; a copy cannot do it by itself."""
+    for layer in twin.modules():
+        for key, hook in list(layer._forward_pre_hooks.items()):
+            if getattr(hook, "__name__", "") == "_infer_parameters":
+                del layer._forward_pre_hooks[key]
 
 
 def left_out_hooks(module: nn.Module) -> int:

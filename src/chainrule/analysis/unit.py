@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.analysis.describe import InputLike, Network
-from chainrule.analysis.inputs import read_inputs
+from chainrule.analysis.inputs import read_inputs, single_shape
 from chainrule.analysis.layers import Layers
 from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.traced import subject_of, traced
@@ -57,8 +57,7 @@ def unit_box(
         >>> unit_box("INPUT 8x8x1, CONV3-4, POOL2", layer="pool1", unit=(0, 3)).box
         ((0, 2), (5, 7))
     """
-    shape = input if isinstance(input, tuple) else None
-    subject = subject_of(network, shape)
+    subject = subject_of(network, single_shape(input))
     found = traced(subject, read_inputs(input, subject.module, 1))
     fields = Fields(found.evaluation)
     layers = Layers(found, fields)

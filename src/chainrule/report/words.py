@@ -17,6 +17,8 @@ def volume(shape: Sequence[int] | None) -> str:
     """
     if shape is None:
         return "?"
+    if not shape:
+        return "scalar"
     if len(shape) == 3:
         return f"{shape[1]}x{shape[2]}x{shape[0]}"
     return "x".join(str(size) for size in shape)
