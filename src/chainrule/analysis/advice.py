@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import log
 
 import numpy as np
@@ -12,13 +13,11 @@ from chainrule.analysis.graph import Graph
 from chainrule.analysis.layers import Layers, unseen
 from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.rows import Row
-from chainrule.analysis.traced import Subject, Traced
-from chainrule.analysis.twin import submodule
+from chainrule.analysis.traced import Traced
 from chainrule.finding import Finding
 
 
 def findings_of(
-    subject: Subject,
     found: Traced,
     layers: Layers,
     rows: tuple[LayerDescription, ...],
@@ -29,7 +28,7 @@ def findings_of(
         *_not_in_training(found),
         *_hidden_parameters(found),
         *_useless_parameters(found),
-        *_unused_modules(subject, found),
+        *_unused_modules(found),
         *_unused_results(layers),
         *_unseen_input(layers, fields),
         *_lost_sizes(layers.rows),
@@ -102,26 +101,25 @@ def _useless_parameters(found: Traced) -> tuple[Finding, ...]:
     )
 
 
-def _unused_modules(subject: Subject, found: Traced) -> tuple[Finding, ...]:
-    called = {call.path for graph in (found.evaluation, found.training) for call in graph.calls}
+def _unused_modules(found: Traced) -> tuple[Finding, ...]:
     in_training = {call.path for call in found.training.calls}
     evaluated = {call.path for call in found.evaluation.calls}
+    called, modules = in_training | evaluated, dict(found.twin.named_modules())
+    opaque = {path for path in called if path and _opaque(modules.get(path))}
     silent = [
         path
-        for path, layer in found.twin.named_modules()
+        for path, layer in modules.items()
         if path
         and path not in called
-        and not list(layer.children())
-        and not any(
-            path.startswith(f"{other}.") for other in called if other and _opaque(found, other)
-        )
+        and next(layer.children(), None) is None
+        and not any(parent in opaque for parent in _parents(path))
     ]
     only_training = sorted(
         path
         for path in in_training - evaluated
         if path.rpartition(".")[0] not in in_training - evaluated
     )
-    made = [
+    never = (
         Finding(
             "unused-layer",
             path,
@@ -130,28 +128,24 @@ def _unused_modules(subject: Subject, found: Traced) -> tuple[Finding, ...]:
             "call it in forward, or take it out",
         )
         for path in silent
-    ]
-    made += [
-        Finding(
-            "only-in-training",
-            path,
-            {},
-            f"'{path}' runs in training mode only, so the table does not list it",
-        )
-        for path in only_training
-    ]
-    return tuple(made)
-
-
-def _inside(found: Traced, path: str, called: set[str]) -> bool:
-    return any(path.startswith(f"{other}.") and _opaque(found, other) for other in called if other)
-
-
-def _opaque(found: Traced, path: str) -> bool:
-    """Layers of PyTorch's that use the weights of modules inside without calling them."""
-    return type(submodule(found.twin, path)).__module__.startswith("torch.nn.") and not isinstance(
-        submodule(found.twin, path), nn.Sequential | nn.ModuleList | nn.ModuleDict
     )
+    meaning = "runs in training mode only, so its work is not in the table"
+    sometimes = (
+        Finding("only-in-training", path, {}, f"'{path}' {meaning}") for path in only_training
+    )
+    return (*never, *sometimes)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
+def _opaque(layer: nn.Module | None) -> bool:
+    """Layers of PyTorch's that use the weights of modules inside without calling them."""
+    holder = isinstance(layer, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+    return type(layer).__module__.startswith("torch.nn.") and not holder
 
 
 def _unused_results(layers: Layers) -> tuple[Finding, ...]:

@@ -98,7 +98,7 @@ def _assembled(subject: Subject, found: Traced, budget: int | None) -> Descripti
         largest_batch={} if budget is None else largest_batches(subject, found, budget),
         budget=budget,
         unknown=unknown,
-        findings=(*findings_of(subject, found, layers, rows, fields), *_hooks(subject)),
+        findings=(*findings_of(found, layers, rows, fields), *_hooks(subject)),
         proofs=(),
         connections=layers.connections(),
         modules={path: type(item).__name__ for path, item in found.twin.named_modules()},

@@ -24,6 +24,9 @@ DTYPES = {
 }  # fmt: skip
 
 
+_WANTED = "input got {!r}, wants the shape of one example such as (3, 224, 224), or a tensor"
+
+
 @dataclass(frozen=True)
 class Example:
     """Shape and type of one example, without the minibatch axis."""
@@ -125,12 +128,13 @@ def read_inputs(given: Any, module: nn.Module, batch: int = 1) -> Inputs:
         raise ShapeError(f"batch got {batch!r}, wants a whole number from 1")
     if given is None:
         return Inputs((_own(module),), {}, batch)
+    if not isinstance(given, str | Tensor | Sequence | Mapping) and not hasattr(given, "dtype"):
+        raise ShapeError(_WANTED.format(given))
     if isinstance(given, Mapping):
         named = {str(name): _read(item) for name, item in given.items()}
         return Inputs((), named, _batch_of(named, batch), _fixed(named))
-    single = isinstance(given, str | Tensor) or (
-        isinstance(given, Sequence) and all(_whole(item) for item in given)
-    )
+    single = not isinstance(given, Sequence) or isinstance(given, str)
+    single = single or all(_whole(item) for item in given)
     positional = (_read(given),) if single else tuple(_read(item) for item in given)
     return Inputs(positional, {}, _batch_of(positional, batch), _fixed(positional))
 
@@ -152,9 +156,7 @@ def _read(item: Any) -> Any:
         return {key: _read(part) for key, part in item.items()}
     if hasattr(item, "shape") and hasattr(item, "dtype"):  # NumPy
         return torch.as_tensor(item)
-    raise ShapeError(
-        f"input got {item!r}, wants the shape of one example such as (3, 224, 224), or a tensor"
-    )
+    raise ShapeError(_WANTED.format(item))
 
 
 def _example(shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Example:

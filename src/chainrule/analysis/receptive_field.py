@@ -275,8 +275,8 @@ class Fields:
             self._begin(view, found)
             return
         key, child = _key(view), view
-        if key not in memory.parents and found is not None and found.shape == memory.base[1]:
-            self._begin(view, found)  # the whole tensor in another order of memory
+        if key not in memory.parents and view.count == prod(memory.base[1]):
+            self._begin(view, found)  # the whole tensor in another shape or order of memory
             return
         while key != memory.base:
             if key not in memory.parents:
