@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.reference.architectures import densenet121, efficientnet_b0, mobilenet_v2, resnet50
+from tests.reference.costs import convolution_macs, matrix_macs
 from torch import Tensor, nn
 
 from chainrule.analysis.cost import CUSTOM
@@ -11,8 +13,6 @@ from chainrule.analysis.custom import register_operation
 from chainrule.analysis.describe import describe
 from chainrule.analysis.field_rules import RULES
 from chainrule.errors import RecipeError
-from tests.reference.architectures import densenet121, efficientnet_b0, mobilenet_v2, resnet50
-from tests.reference.costs import convolution_macs, matrix_macs
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,11 @@ from chainrule.analysis.lattice import (
     window_map,
 )
 
+SIZE = st.integers(1, 5)
 MAPS = st.one_of(
-    st.builds(window_map, st.integers(1, 5), st.integers(1, 4), st.integers(0, 4), st.integers(1, 3)),
+    st.builds(
+        window_map, st.integers(1, 5), st.integers(1, 4), st.integers(0, 4), st.integers(1, 3)
+    ),
     st.builds(transposed_map, st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.just(1)),
     st.builds(adaptive_map, st.integers(2, 9), st.integers(2, 9)),
     st.builds(nearest_map, st.fractions(Fraction(1, 4), 3, max_denominator=5), st.booleans()),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reference.costs import peak
 from torch import nn
 
 from chainrule.analysis.batches import parse_bytes
@@ -15,7 +16,6 @@ from chainrule.errors import ShapeError
 from chainrule.network.source import network
 from chainrule.training.recipe import Recipe
 from chainrule.training.update_rules import build_optimizer
-from tests.reference.costs import peak
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 100)).map(
@@ -124,7 +124,13 @@ def test_the_course_volumes_of_vgg16_add_up_to_15_million_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("24GB", 24 * 10**9), ("24 GiB", 24 * 2**30), ("500mb", 5 * 10**8), (1024, 1024), ("2k", 2000)],
+    [
+        ("24GB", 24 * 10**9),
+        ("24 GiB", 24 * 2**30),
+        ("500mb", 5 * 10**8),
+        (1024, 1024),
+        ("2k", 2000),
+    ],
 )
 def test_sizes_of_memory(text: str | int, size: int) -> None:
     assert parse_bytes(text) == size

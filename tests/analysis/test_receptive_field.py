@@ -8,14 +8,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
-
-from chainrule.analysis.describe import describe
-from chainrule.analysis.inputs import read_inputs
-from chainrule.analysis.receptive_field import Fields
-from chainrule.analysis.traced import subject_of, traced
-from chainrule.analysis.unit import unit_box
-from chainrule.errors import ShapeError
 from tests.reference.architectures import (
     UNet,
     densenet121,
@@ -24,6 +16,14 @@ from tests.reference.architectures import (
     resnet50,
 )
 from tests.reference.receptive_fields import NONE, boxes_by_nan, support_by_gradient
+from torch import Tensor, nn
+
+from chainrule.analysis.describe import describe
+from chainrule.analysis.inputs import read_inputs
+from chainrule.analysis.receptive_field import Fields, ReceptiveField
+from chainrule.analysis.traced import subject_of, traced
+from chainrule.analysis.unit import unit_box
+from chainrule.errors import ShapeError
 
 
 def fields_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Fields, object]:
@@ -324,15 +324,25 @@ def test_published_receptive_fields(name: str) -> None:
     assert last[-1].whole
 
 
+def local_fields(network: nn.Module) -> list[ReceptiveField]:
+    rows = describe(network, (3, 224, 224)).layers
+    found = [row.receptive_field for row in rows if row.receptive_field is not None]
+    return [field for field in found if field.size]
+
+
 def test_a_gate_gives_both_the_local_field_and_the_whole_input() -> None:
     rows = describe(efficientnet_b0(), (3, 224, 224)).layers
-    field = [row.receptive_field for row in rows if row.receptive_field and row.receptive_field.size]
+    field = [
+        row.receptive_field for row in rows if row.receptive_field and row.receptive_field.size
+    ]
     assert (field[-1].size, field[-1].whole) == ((851, 851), True)
 
 
 def test_a_densenet_does_not_look_from_its_centre() -> None:
     rows = describe(densenet121(), (3, 224, 224)).layers
-    field = [row.receptive_field for row in rows if row.receptive_field and row.receptive_field.size]
+    field = [
+        row.receptive_field for row in rows if row.receptive_field and row.receptive_field.size
+    ]
     assert field[-1].padding[0][0] == 1021  # centred it would be 1035
     assert field[-1].centre == (14.0, 14.0)
 

@@ -167,7 +167,10 @@ class UNet(nn.Module):
 
     @staticmethod
     def pair(inputs: int, outputs: int) -> nn.Module:
-        one, two = nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 3, padding=1)
+        one, two = (
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+        )
         return nn.Sequential(one, nn.ReLU(), two, nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
