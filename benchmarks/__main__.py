@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
-from benchmarks import start_up, training_step
+from benchmarks import describing, start_up, training_step
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
-BENCHMARKS = {"start_up": start_up.measure, "training_step": training_step.measure}
+BENCHMARKS = {
+    "describing": describing.measure,
+    "start_up": start_up.measure,
+    "training_step": training_step.measure,
+}
 
 
 def main() -> None:
-    """Run all benchmarks and write ``results/NAME.json``."""
+    """Run all benchmarks, or those named, and write ``results/NAME.json``."""
     RESULTS.mkdir(exist_ok=True)
-    for name, measure in BENCHMARKS.items():
+    for name in sys.argv[1:] or list(BENCHMARKS):
+        measure = BENCHMARKS[name]
         numbers = measure()
         print(f"{name}: {json.dumps(numbers, indent=2)}")
         record = {"machine": machine(), "numbers": numbers}

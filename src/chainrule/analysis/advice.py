@@ -85,7 +85,7 @@ def _useless_parameters(found: Traced) -> tuple[Finding, ...]:
     for graph in (found.evaluation, found.training):
         needed = reaching(graph)
         used |= {graph.storages[number].name for number in needed}
-    idle = {name: item.numel() for name, item in found.twin.named_parameters() if name not in used}
+    idle = {name: item.numel() for name, item in found.parameters.items() if name not in used}
     if not idle:
         return ()
     names = ", ".join(list(idle)[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")
@@ -104,7 +104,7 @@ def _useless_parameters(found: Traced) -> tuple[Finding, ...]:
 def _unused_modules(found: Traced) -> tuple[Finding, ...]:
     in_training = {call.path for call in found.training.calls}
     evaluated = {call.path for call in found.evaluation.calls}
-    called, modules = in_training | evaluated, dict(found.twin.named_modules())
+    called, modules = in_training | evaluated, found.layers
     opaque = {path for path in called if path and _opaque(modules.get(path))}
     silent = [
         path

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from chainrule.analysis.advice import findings_of
 from chainrule.analysis.batches import largest_batches, parse_bytes
+from chainrule.analysis.cost import Cost
 from chainrule.analysis.description import Description, LayerDescription, Totals
 from chainrule.analysis.inputs import Inputs, read_inputs, single_shape
 from chainrule.analysis.layers import Layers
 from chainrule.analysis.memory import inference_peak, memory_use, own, saved_bytes
 from chainrule.analysis.receptive_field import Fields
-from chainrule.analysis.rows import rows_of
 from chainrule.analysis.traced import Subject, Traced, subject_of, traced
+from chainrule.analysis.tracer import uncollected
+from chainrule.analysis.tree import buffers_of
 from chainrule.analysis.twin import left_out_hooks
 from chainrule.finding import Finding
 from chainrule.network.spec import NetworkSpec
@@ -69,8 +71,9 @@ def describe(
     subject = subject_of(network, single_shape(input), name)
     inputs = read_inputs(input, subject.module, batch)
     budget = None if memory is None else parse_bytes(memory)
-    found = traced(subject, inputs)
-    answer = _assembled(subject, found, budget)
+    with uncollected():
+        found = traced(subject, inputs)
+        answer = _assembled(subject, found, budget)
     return _proved(answer, subject, found) if prove else answer
 
 
@@ -87,7 +90,7 @@ def _assembled(subject: Subject, found: Traced, budget: int | None) -> Descripti
     layers = Layers(found, fields)
     rows = layers.describe()
     unknown = _unknown(rows, fields)
-    totals = _totals(found, rows)
+    totals = _totals(found, layers.costs)
     return Description(
         network=subject.name,
         inputs=_input_shapes(found.inputs),
@@ -101,7 +104,7 @@ def _assembled(subject: Subject, found: Traced, budget: int | None) -> Descripti
         findings=(*findings_of(found, layers, rows, fields), *_hooks(subject)),
         proofs=(),
         connections=layers.connections(),
-        modules={path: type(item).__name__ for path, item in found.twin.named_modules()},
+        modules={path: type(item).__name__ for path, item in found.layers.items()},
         traced=found.evaluation.way,
         traced_why=found.why,
     )
@@ -111,10 +114,9 @@ def _input_shapes(inputs: Inputs) -> tuple[tuple[int, ...], ...]:
     return inputs.shapes
 
 
-def _totals(found: Traced, rows: tuple[LayerDescription, ...]) -> Totals:
-    parameters, buffers = list(found.twin.parameters()), list(found.twin.buffers())
+def _totals(found: Traced, every: list[Cost]) -> Totals:
+    parameters, buffers = found.parameters.values(), buffers_of(found.layers).values()
     graph = found.evaluation
-    every = [cost for row in rows_of(graph) for cost in row.costs]
     return Totals(
         parameters=sum(item.numel() for item in parameters),
         trainable=sum(item.numel() for item in parameters if item.requires_grad),

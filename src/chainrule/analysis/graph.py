@@ -19,7 +19,7 @@ from torch._ops import OpOverload
 Origin = Literal["input", "parameter", "buffer", "constant", "activation"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a large network has tens of thousands, and that doubles time
 class View:
     """A tensor: which storage holds it, and how its elements lie there.
 
@@ -114,6 +114,8 @@ class Operation:
         graph_enabled: whether autograd was recording.
         spelled: the PyTorch function that the network called ("matmul"), and the number of that
             call; several operations may run for one.
+        inputs: every tensor among the arguments.
+        written: tensors that the operation changes in place.
     """
 
     index: int
@@ -124,6 +126,12 @@ class Operation:
     call: Call
     graph_enabled: bool = True
     spelled: tuple[str, int] = ("", 0)
+    inputs: tuple[View, ...] = ()
+    written: tuple[View, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.inputs = tuple(views((self.arguments, self.keywords)))
+        self.written = tuple(self._changed())
 
     @property
     def name(self) -> str:
@@ -134,11 +142,6 @@ class Operation:
     def qualified_name(self) -> str:
         """The operator's name with its namespace ("aten::convolution")."""
         return self.function._schema.name
-
-    @property
-    def inputs(self) -> tuple[View, ...]:
-        """Every tensor among the arguments."""
-        return tuple(views((self.arguments, self.keywords)))
 
     @property
     def pointwise(self) -> bool:
@@ -154,16 +157,10 @@ class Operation:
                 return self.keywords.get(name, item.default_value)
         raise KeyError(name)
 
-    @property
-    def written(self) -> tuple[View, ...]:
-        """Tensors that the operation changes in place."""
-        found: list[View] = []
-        for place, item in enumerate(self.function._schema.arguments):
-            if item.alias_info is not None and item.alias_info.is_write:
-                given = place < len(self.arguments)
-                value = self.arguments[place] if given else self.keywords.get(item.name)
-                found.extend(views(value))
-        return tuple(found)
+    def _changed(self) -> Iterator[View]:
+        for place, name in _written_arguments(self.function):
+            given = place < len(self.arguments)
+            yield from views(self.arguments[place] if given else self.keywords.get(name))
 
 
 @dataclass(slots=True)
@@ -187,6 +184,15 @@ class Graph:
     outputs: tuple[View, ...] = ()
     way: Literal["meta", "real"] = "meta"
     training: bool = False
+
+
+@lru_cache(maxsize=4096)
+def _written_arguments(function: OpOverload) -> tuple[tuple[int, str], ...]:
+    return tuple(
+        (place, item.name)
+        for place, item in enumerate(function._schema.arguments)
+        if item.alias_info is not None and item.alias_info.is_write
+    )
 
 
 @lru_cache(maxsize=4096)

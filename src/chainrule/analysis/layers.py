@@ -26,13 +26,13 @@ class Layers:
     """
 
     def __init__(self, traced: Traced, fields: Fields) -> None:
-        self.graph, self.fields, self.twin = traced.evaluation, fields, traced.twin
+        self.graph, self.fields = traced.evaluation, fields
         self.rows = rows_of(self.graph)
+        self.costs = [cost for row in self.rows for cost in row.costs]
         self._batch = traced.inputs.batch
         self._saved = _saved_by_name(traced.training)
         self._owners, self._shared = _owners(self.rows, self.graph)
-        self._parameters = dict(self.twin.named_parameters())
-        self._modules = dict(self.twin.named_modules())
+        self._parameters, self._modules = traced.parameters, traced.layers
         self._in_training = {call.path for call in traced.training.calls}
 
     def describe(self) -> tuple[LayerDescription, ...]:

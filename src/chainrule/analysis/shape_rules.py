@@ -8,7 +8,7 @@ A rule gives NotImplemented for what it does not cover, and PyTorch's is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,12 +61,19 @@ def convolution(
     )
 
 
+def _empty(like: Tensor, shape: Sequence[int], *, dtype: torch.dtype | None = None) -> Tensor:
+    """``like.new_empty(shape)``, which on the meta device goes through Python."""
+    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
+
+
 def _like(tensor: Tensor) -> Tensor:
     """``torch.empty_like`` without its detour through Python for the common memory formats."""
     if tensor.is_contiguous():
-        return tensor.new_empty(tensor.shape)
+        return _empty(tensor, tensor.shape)
     if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        return tensor.new_empty_strided(tensor.shape, tensor.stride())
+        return torch.empty_strided(
+            tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device
+        )
     return torch.empty_like(tensor)
 
 
@@ -98,7 +105,7 @@ def batch_norm(
     """Output like the input; the batch's mean and inverse deviation are kept when training."""
     kept = input.shape[1] if training else 0
     dtype = torch.float32 if input.dtype in (torch.float16, torch.bfloat16) else input.dtype
-    statistics = (input.new_empty((kept,), dtype=dtype), input.new_empty((kept,), dtype=dtype))
+    statistics = (_empty(input, (kept,), dtype=dtype), _empty(input, (kept,), dtype=dtype))
     return (_like(input), *statistics)
 
 
@@ -111,7 +118,7 @@ def like(input: Tensor, *, dtype: Any = None, memory_format: Any = None, **_: An
     """Contiguous like the input, of another type perhaps."""
     if not input.is_contiguous() or memory_format not in (None, torch.preserve_format):
         return NotImplemented
-    return input.new_empty(input.shape, dtype=dtype or input.dtype)
+    return _empty(input, input.shape, dtype=dtype or input.dtype)
 
 
 def binary(input: Tensor, other: Any, **_: Any) -> Any:  # noqa: A002
@@ -137,7 +144,7 @@ def addmm(bias: Tensor, input: Tensor, weight: Tensor, **_: Any) -> Any:  # noqa
     """(batch, features) times (features, outputs)."""
     if input.shape[1] != weight.shape[0]:
         raise ShapeError(f"expects {weight.shape[0]} input features, gets {input.shape[1]}")
-    return input.new_empty((input.shape[0], weight.shape[1]))
+    return _empty(input, (input.shape[0], weight.shape[1]))
 
 
 def layer_norm(
@@ -152,8 +159,8 @@ def layer_norm(
         return NotImplemented
     kept = (*input.shape[: input.dim() - len(shape)], *(1 for _ in shape))
     dtype = torch.float32 if input.dtype in (torch.float16, torch.bfloat16) else input.dtype
-    statistics = (input.new_empty(kept, dtype=dtype), input.new_empty(kept, dtype=dtype))
-    like = input.new_empty(input.shape) if not input.is_contiguous() else _like(input)
+    statistics = (_empty(input, kept, dtype=dtype), _empty(input, kept, dtype=dtype))
+    like = _empty(input, input.shape) if not input.is_contiguous() else _like(input)
     return (like, *statistics)
 
 
@@ -178,7 +185,7 @@ def max_pool2d(
     if min(sides) < 1 or any(2 * p > k for p, k in zip(pad, kernel, strict=True)):
         return NotImplemented
     shape = (*input.shape[:2], *sides)
-    return input.new_empty(shape), input.new_empty(shape, dtype=torch.int64)
+    return _empty(input, shape), _empty(input, shape, dtype=torch.int64)
 
 
 def mean(input: Tensor, dim: Any, keepdim: bool = False, *, dtype: Any = None) -> Any:  # noqa: A002
@@ -188,7 +195,7 @@ def mean(input: Tensor, dim: Any, keepdim: bool = False, *, dtype: Any = None) -
     axes = {axis % input.dim() for axis in dim}
     shape = [1 if axis in axes else size for axis, size in enumerate(input.shape)]
     kept = shape if keepdim else [n for axis, n in enumerate(shape) if axis not in axes]
-    return input.new_empty(kept) if input.is_contiguous() else NotImplemented
+    return _empty(input, kept) if input.is_contiguous() else NotImplemented
 
 
 RULES: dict[OpOverload, Callable[..., Any]] = {

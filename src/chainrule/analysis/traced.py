@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn.modules.lazy import LazyModuleMixin
 
 import chainrule
 from chainrule.analysis.graph import Call, Graph
 from chainrule.analysis.inputs import Example, Inputs
 from chainrule.analysis.tracer import TraceError, same_random_state, trace
+from chainrule.analysis.tree import layers_of, parameters_of
 from chainrule.analysis.twin import forget_laziness, submodule, unwrapped, weightless, with_weights
 from chainrule.errors import ChainruleError, NetworkError, ShapeError
 from chainrule.network.source import network
@@ -54,6 +55,8 @@ class Traced:
         evaluation: its forward pass in evaluation mode.
         training: its forward pass in training mode.
         twin: the copy that ran in evaluation mode.
+        layers: its modules by path.
+        parameters: its parameters by name.
         inputs: what went in.
         why: why it could not be traced without memory; "" when it could.
         only_evaluation: why it cannot run in training mode, whose numbers are then those of
@@ -63,6 +66,8 @@ class Traced:
     evaluation: Graph
     training: Graph
     twin: nn.Module
+    layers: dict[str, nn.Module]
+    parameters: dict[str, nn.Parameter]
     inputs: Inputs
     why: str = ""
     only_evaluation: str = ""
@@ -102,7 +107,7 @@ def traced(subject: Subject, inputs: Inputs) -> Traced:
         ShapeError: the input does not fit; names the layer and what it wants.
         NetworkError: the network cannot be run; names the line where it stopped.
     """
-    if any(isinstance(item, torch.jit.ScriptModule) for item in subject.module.modules()):
+    if any(isinstance(item, torch.jit.ScriptModule) for item in layers_of(subject.module).values()):
         made = _both(subject, subject.with_values(), inputs, "real")
         return replace(made, why="scripted code cannot be followed without memory")
     try:
@@ -136,12 +141,16 @@ def _both(
     subject: Subject, module: nn.Module, inputs: Inputs, way: Literal["meta", "real"]
 ) -> Traced:
     evaluation, twin = graph_of(module, inputs, way, training=False)
+    why = ""
     try:
-        training, _ = graph_of(module, inputs, way, training=True)
+        # without memory the same copy can run again; with values it has changed
+        again = twin if way == "meta" else None
+        training, _ = graph_of(module, inputs, way, training=True, twin=again)
     except TraceError as failure:
         why = str(_explained(failure, subject))
-        return Traced(evaluation, evaluation, twin, inputs, only_evaluation=why)
-    return Traced(evaluation, training, twin, inputs)
+        training = evaluation
+    layers = layers_of(twin)
+    return Traced(evaluation, training, twin, layers, parameters_of(layers), inputs, "", why)
 
 
 def graph_of(
@@ -151,28 +160,36 @@ def graph_of(
     *,
     training: bool,
     batch: int | None = None,
+    twin: nn.Module | None = None,
 ) -> tuple[Graph, nn.Module]:
-    """The graph of a fresh copy of ``module`` in one mode, and the copy."""
-    twin = weightless(module) if way == "meta" else with_weights(module)
-    _switch(twin, module, training)
+    """The graph of a copy of ``module`` in one mode, and the copy."""
+    if twin is None:
+        twin = weightless(module) if way == "meta" else with_weights(module)
+    layers = layers_of(twin)
+    _switch(twin, layers, module, training)
     device = "meta" if way == "meta" else "cpu"
     positional, named = inputs.tensors(device, batch, _dtype(twin))
-    if any(is_lazy(parameter) for parameter in twin.parameters()):
+    if any(isinstance(layer, LazyModuleMixin) for layer in layers.values()):
         with same_random_state(), torch.no_grad():
             twin(*positional, **named)  # gives lazy layers their sizes
         forget_laziness(twin)
-    return trace(twin, positional, named, way), twin
+    return trace(twin, positional, named, way, layers), twin
 
 
-def _switch(twin: nn.Module, module: nn.Module, training: bool) -> None:
+def _switch(
+    twin: nn.Module, layers: dict[str, nn.Module], module: nn.Module, training: bool
+) -> None:
     """Set the mode; a network in training mode keeps the layers that were frozen on purpose."""
-    if training and unwrapped(module).training:
-        return
-    try:
-        twin.train(training)
-    except Exception:  # noqa: BLE001 - a train() of the user's own may do anything
-        for layer in twin.modules():
-            layer.training = training
+    modes = {path: layer.training for path, layer in layers_of(unwrapped(module)).items()}
+    if not training or not modes.get("", False):
+        try:
+            twin.train(training)
+        except Exception:  # noqa: BLE001 - a train() of the user's own may do anything
+            modes = {}
+        else:
+            return
+    for path, layer in layers.items():
+        layer.training = modes.get(path, training)
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

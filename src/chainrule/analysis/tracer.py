@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
@@ -17,9 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from chainrule.analysis.graph import Call, Graph, Operation, Origin, Storage, View
 from chainrule.analysis.shape_rules import RULES
+from chainrule.analysis.tree import buffers_of, layers_of, parameters_of
 from chainrule.nn.maxout import Maxout
 
 _aten = torch.ops.aten
+_META = torch.device("meta")
+_HOLDERS = (Tensor, tuple, list)
 _ONE_LAYER: tuple[type[nn.Module], ...] = (Maxout,)  # one layer although made of parts
 
 
@@ -28,6 +32,7 @@ def trace(
     arguments: tuple[Any, ...],
     keywords: dict[str, Any],
     way: Literal["meta", "real"],
+    layers: Mapping[str, nn.Module] | None = None,
 ) -> Graph:
     """The graph of ``twin(*arguments, **keywords)``.
 
@@ -36,27 +41,41 @@ def trace(
         arguments: tensors for ``forward``, on the same device.
         keywords: likewise.
         way: "meta" or "real".
+        layers: the modules of ``twin`` by path, where they are known already.
     """
+    layers = layers_of(twin) if layers is None else layers
     tracer = Tracer(way)
-    tracer.watch(twin)
-    tracer.name_tensors(twin, arguments, keywords)
+    tracer.watch(layers)
+    tracer.name_tensors(layers, arguments, keywords)
     with ExitStack() as stack:
         stack.enter_context(same_random_state())
         stack.enter_context(torch.enable_grad())
         stack.enter_context(
             torch.autograd.graph.saved_tensors_hooks(tracer.keep, lambda tensor: tensor)
         )
-        if way == "meta":
-            stack.enter_context(torch.device("meta"))
         stack.enter_context(_Functions(tracer))
         stack.enter_context(tracer)
         try:
             outputs = twin(*arguments, **keywords)
         except Exception as error:
             raise TraceError(error, tracer) from error
+        finally:
+            tracer.unwatch()
     tracer.graph.outputs = tuple(tracer.views_of(outputs))
     tracer.graph.training = twin.training
     return tracer.graph
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which would look through the growing graph again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class TraceError(Exception):
@@ -184,6 +203,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, way: Literal["meta", "real"] = "meta") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = Graph(way=way)
+        self._meta = way == "meta"
+        self._handles: list[Any] = []
         root = Call("", "", None, 0)
         self.stack: list[Call] = [root]
         self.spelled: tuple[str, int] = ("", 0)
@@ -199,17 +220,28 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     # -- modules ---------------------------------------------------------------------------
 
-    def watch(self, twin: nn.Module) -> None:
-        """Follow which module of ``twin`` is at work."""
-        for path, layer in twin.named_modules():
+    def watch(self, layers: Mapping[str, nn.Module]) -> None:
+        """Follow which of the modules is at work."""
+        for path, layer in layers.items():
             try:
-                layer.register_forward_pre_hook(self._enter(path), with_kwargs=True, prepend=True)
-                layer.register_forward_hook(self._leave(path))
+                begin = layer.register_forward_pre_hook(
+                    self._enter(path), with_kwargs=True, prepend=True
+                )
+                self._handles += [begin, layer.register_forward_hook(self._leave(path))]
             except (RuntimeError, TypeError):  # pragma: no cover - scripted modules take no hooks
                 continue
 
+    def unwatch(self) -> None:
+        """Take off what ``watch`` put on."""
+        for handle in self._handles:
+            handle.remove()
+
     def _enter(self, path: str) -> Callable[..., None]:
         def enter(layer: nn.Module, arguments: Any, keywords: Any) -> None:
+            with torch._C.DisableTorchFunction():  # our own looks at tensors are not the network's
+                begin(layer, arguments, keywords)
+
+        def begin(layer: nn.Module, arguments: Any, keywords: Any) -> None:
             number = self._counts.get(path, 0)
             self._counts[path] = number + 1
             call = Call(path, type(layer).__name__, self.stack[-1], number, title(layer))
@@ -226,22 +258,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def leave(_layer: nn.Module, _inputs: Any, outputs: Any) -> None:
             while self.stack[-1].path != path:  # a call that ended by a caught exception
                 self.stack.pop()
-            self.stack.pop().outputs = tuple(self.views_of(outputs))
+            with torch._C.DisableTorchFunction():
+                self.stack.pop().outputs = tuple(self.views_of(outputs))
 
         return leave
 
     # -- tensors ---------------------------------------------------------------------------
 
     def name_tensors(
-        self, twin: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        layers: Mapping[str, nn.Module],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
     ) -> None:
         """Number the storages that are there before the first operation."""
-        for name, parameter in twin.named_parameters():
-            if not isinstance(parameter, nn.parameter.UninitializedParameter):
-                self._storage(parameter, "parameter", name)
-        for name, buffer in twin.named_buffers():
-            if not isinstance(buffer, nn.parameter.UninitializedBuffer):
-                self._storage(buffer, "buffer", name)
+        for name, parameter in parameters_of(layers).items():
+            self._storage(parameter, "parameter", name)
+        for name, buffer in buffers_of(layers).items():
+            self._storage(buffer, "buffer", name)
         named = {str(place): item for place, item in enumerate(arguments)} | keywords
         for name, item in named.items():
             for tensor in _tensors(item):
@@ -289,12 +323,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.graph.way == "meta":
+        if self._meta:
             if kwargs.get("device") is not None:
-                kwargs = {**kwargs, "device": torch.device("meta")}
-            args, kwargs = self._at_home(args), self._at_home(kwargs)
-        arguments, keywords = self._recorded(args), self._recorded(kwargs)
-        rule = RULES.get(function) if self.graph.way == "meta" else None
+                kwargs = {**kwargs, "device": _META}
+            args, kwargs = self._at_home(args), kwargs and self._at_home(kwargs)
+        arguments, keywords = self._recorded(args), kwargs and self._recorded(kwargs)
+        rule = RULES.get(function) if self._meta else None
         output = rule(*args, **kwargs) if rule is not None else NotImplemented
         if output is NotImplemented:
             output = function(*args, **kwargs)
@@ -317,7 +351,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(value, Tensor):
             return self._view(value, "constant")
         if isinstance(value, tuple | list):
-            return type(value)([self._recorded(item) for item in value])
+            return type(value)([self._recorded(item) for item in value]) if _deep(value) else value
         if isinstance(value, dict):
             return {name: self._recorded(item) for name, item in value.items()}
         return value
@@ -331,9 +365,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(value, Tensor):
             return value if value.is_meta else self._stand_in(value)
         if isinstance(value, tuple | list):
-            if any(isinstance(item, Tensor | tuple | list) for item in value):
-                return type(value)([self._at_home(item) for item in value])
-            return value
+            return type(value)([self._at_home(item) for item in value]) if _deep(value) else value
         if isinstance(value, dict) and value:
             return {name: self._at_home(item) for name, item in value.items()}
         return value
@@ -346,6 +378,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 torch.empty_like(tensor, device="meta", requires_grad=False),
             )
         return found[1]
+
+
+def _deep(values: tuple[Any, ...] | list[Any]) -> bool:
+    """Whether there can be a tensor in it: not among sizes and strides."""
+    return any(isinstance(item, _HOLDERS) for item in values)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

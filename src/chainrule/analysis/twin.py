@@ -20,6 +20,8 @@ _SHARED = (
     *(int, float, complex, bool, str, bytes, type(None), type, torch.dtype, torch.device),
     *(torch.Size, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, range),
 )
+_PLAIN = frozenset((int, float, bool, str, type(None)))
+_DICTS = (dict, OrderedDict)
 _RUN_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _NO_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
@@ -129,7 +131,12 @@ class _Copier:
         twin: nn.Module = self._remember(module, module.__class__.__new__(module.__class__))
         attributes = twin.__dict__
         for name, value in module.__dict__.items():
-            if name in _RUN_HOOKS:
+            kind = type(value)
+            if kind in _PLAIN:
+                attributes[name] = value
+            elif kind in _DICTS and not value:  # most of a module's own dictionaries are empty
+                attributes[name] = kind()
+            elif name in _RUN_HOOKS:
                 attributes[name] = OrderedDict(self._hooks(value))
             elif name in _NO_HOOKS:
                 attributes[name] = OrderedDict()
@@ -158,7 +165,7 @@ class _Copier:
             return self._remember(value, self._tensor(value))
         if isinstance(value, types.MethodType):
             return types.MethodType(value.__func__, self.value(value.__self__))
-        if type(value) in (dict, OrderedDict):
+        if type(value) in _DICTS:
             made = self._remember(value, type(value)())
             made.update((key, self.value(item)) for key, item in value.items())
             return made
