@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from benchmarks import rivals
+from benchmarks.measure import alternate, ratio
+from tests.reference.architectures import resnet50
 from torch import nn
 
 import chainrule
-from benchmarks import rivals
-from benchmarks.measure import alternate, ratio
 from chainrule.network.source import network
-from tests.reference.architectures import resnet50
 
 REPEATS = 9
 SHAPE = (3, 224, 224)
@@ -97,7 +97,9 @@ def _growth() -> dict[str, float]:
     """8 times the blocks: 8 would be proportional."""
 
     def blocks(count: int) -> nn.Module:
-        layers = [(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()) for _ in range(count)]
+        layers = [
+            (nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()) for _ in range(count)
+        ]
         return nn.Sequential(*(layer for block in layers for layer in block))
 
     small, large = blocks(50), blocks(400)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.reference.architectures import UNet, densenet121
 from torch import nn
 
 from chainrule.analysis.tree import buffers_of, layers_of, parameters_of
-from tests.reference.architectures import UNet, densenet121
 
 
 def shared() -> nn.Module:

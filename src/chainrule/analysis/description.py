@@ -136,7 +136,14 @@ class Description(Answer):
         proofs: each answer a second way; empty unless asked for.
         connections: which layer feeds which.
         modules: class of every module by its path.
-        traced: "meta" (without memory) or "real" (a run of a copy on the CPU), and why.
+        traced: "meta" (without memory) or "real" (a run of a copy on the CPU) ...
+        traced_why: ... and why; "" for "meta".
+
+    Examples:
+        >>> from chainrule import describe
+        >>> answer = describe("INPUT 8x8x1, CONV3-4, RELU, FC-10")
+        >>> answer["fc1"].parameters, answer.totals.parameters
+        (2570, 2610)
     """
 
     network: str

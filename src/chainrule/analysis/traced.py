@@ -18,7 +18,6 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-import chainrule
 from chainrule.analysis.graph import Call, Graph
 from chainrule.analysis.inputs import Example, Inputs
 from chainrule.analysis.tracer import TraceError, same_random_state, trace
@@ -27,9 +26,8 @@ from chainrule.analysis.twin import forget_laziness, submodule, unwrapped, weigh
 from chainrule.errors import ChainruleError, NetworkError, ShapeError
 from chainrule.network.source import network
 
-_OWN, _TORCH = (
-    str(Path(package.__file__ or "").resolve().parent) for package in (chainrule, torch)
-)
+_OWN = str(Path(__file__).resolve().parents[1])
+_TORCH = str(Path(torch.__file__ or "").resolve().parent)
 
 
 @dataclass(frozen=True)
