@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from chainrule.errors import DataError
 from chainrule.training.data.dataset import Task
-from chainrule.training.data.raw import Raw, RawPart, check_labels
+from chainrule.training.data.raw import Raw, RawPart, as_float32, check_labels
 
 _WHOLE = (("x", "y"), ("inputs", "targets"), ("X", "Y"), ("images", "labels"))
 _PARTED = ("x_train", "y_train", "x_test", "y_test")
 _CHANNELS = (1, 3)
+_MOST_CLASSES = 1_000_000  # a label beyond this is taken for a mistake, not for a class
 
 Array = NDArray[Any]
 
@@ -66,12 +67,14 @@ def _pair(inputs: Array, targets: Array, path: Path) -> RawPart:
     for name, array in (("x", inputs), ("y", targets)):
         if array.dtype.kind not in "biuf":
             raise DataError(f"array {name} of '{path}' is {array.dtype}, wants numbers")
+        if not array.ndim:
+            raise DataError(f"array {name} of '{path}' is a single number, wants one per example")
     return RawPart(_channels_first(inputs, path), targets)
 
 
 def _channels_first(inputs: Array, path: Path) -> Array:
     if inputs.dtype != np.uint8:
-        inputs = inputs.astype(np.float32)
+        inputs = as_float32(inputs, f"array x of '{path}'")
     if inputs.ndim == 2:
         return inputs.astype(np.float32)
     if inputs.ndim == 3:
@@ -88,12 +91,18 @@ def _channels_first(inputs: Array, path: Path) -> Array:
 def _raw(path: Path, main: RawPart, test: RawPart | None, task: str | None) -> Raw:
     targets = main.targets
     kind: Task = "regression"
-    if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer) and task != "regression":
+    whole = np.issubdtype(targets.dtype, np.integer) or task == "classification"
+    if targets.ndim == 1 and whole and task not in ("regression", "multilabel"):
         kind = "classification"
     elif targets.ndim == 2 and task != "regression" and set(np.unique(targets)) <= {0, 1}:
         kind = "multilabel"
     if kind == "classification":
         count = int(targets.max()) + 1 if targets.size else 0
+        if count > _MOST_CLASSES:
+            raise DataError(
+                f"labels of '{path}' go up to {count - 1:,}: number the classes from 0, or say "
+                "that they are numbers (task regression)"
+            )
         check_labels(targets, max(count, 1), str(path))
         return Raw(path.stem, str(path), tuple(str(n) for n in range(count)), main, test)
     main, test = _two_axes(main), None if test is None else _two_axes(test)

@@ -34,7 +34,7 @@ def read_folder(path: Path, size: int | None) -> Raw:
             f"image folder '{path}' has {found}, wants two or more subfolders, one per class"
         )
     test, validation = _subfolder(path, _TEST), _subfolder(path, _VALIDATION)
-    shape = _first_shape(top / classes[0], size)
+    shape = _common_shape(top, classes, size)
     return Raw(
         name=path.name or str(path),
         source=str(path),
@@ -57,8 +57,19 @@ def _holds_images(folder: Path) -> bool:
     return folder.is_dir() and bool(_images(folder))
 
 
-def _first_shape(folder: Path, size: int | None) -> tuple[int, ...]:
-    return _read(_images(folder)[0], size, grey=None).shape
+def _common_shape(top: Path, classes: tuple[str, ...], size: int | None) -> tuple[int, ...]:
+    """Shape of the first image; three channels as soon as any image has colour."""
+    files = [path for name in classes for path in _images(top / name)]
+    _, height, width = _read(files[0], size, grey=None).shape
+    return (1 if all(_mode(path) in _GREY for path in files) else 3, height, width)
+
+
+def _mode(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            return image.mode
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"image '{path}' cannot be read: {error}; mend or remove it") from None
 
 
 def _part(
@@ -88,10 +99,19 @@ def _read(path: Path, size: int | None, grey: bool | None) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             wanted = "L" if (image.mode in _GREY if grey is None else grey) else "RGB"
-            converted = image.convert(wanted)
+            converted = eight_bits(image).convert(wanted)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"image '{path}' cannot be read: {error}; mend or remove it") from None
     if size is not None:
         converted = converted.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(converted, np.uint8)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """An image of 16 bits or of numbers scaled to 8 bits; Pillow alone would clip it at 255."""
+    if image.mode not in ("I", "I;16", "I;16B", "F"):
+        return image
+    values = np.asarray(image, np.float64)
+    scale = 255 / 65535 if values.max(initial=0) > 255 else 1.0
+    return Image.fromarray(np.clip(values * scale + 0.5, 0, 255).astype(np.uint8))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chainrule.errors import DataError, suggestion
+from chainrule.training.data.folder import eight_bits
 from chainrule.training.data.raw import Raw, RawPart
 
 _TARGETS = ("label", "labels", "target", "class", "fine_label")
@@ -93,7 +94,8 @@ def _part(part: Any, label: str, size: int | None) -> RawPart:
 
 
 def _stack(images: Sequence[Image.Image], size: int | None) -> NDArray[np.uint8]:
-    grey = images[0].mode in ("L", "1")
+    images = [eight_bits(image) for image in images]
+    grey = all(image.mode in ("L", "1") for image in images)
     arrays = []
     for image in images:
         converted = image.convert("L" if grey else "RGB")

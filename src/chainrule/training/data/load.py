@@ -26,6 +26,7 @@ _IN_FILES: dict[str, Callable[[str, list[Path]], Raw]] = {
     "cifar100": read_cifar,
 }
 _HUGGING_FACE = "hf:"
+TASKS = ("classification", "regression", "multilabel")
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -55,7 +56,9 @@ def load_data(
         validation_share: share of the examples held back to choose by.
         test_share: share held back to report on, where the set has no test part of its own.
         target: target columns of a CSV file, by name or number (default: the last).
-        task: "regression" reads whole-number targets as numbers, not classes.
+        task: "regression" reads whole-number targets as numbers, "classification" as classes
+            however many there are; None tells by the targets. Tables and arrays only: images are
+            always classified.
         image_size: images of a folder are resized to this many pixels a side.
         limit: keep at most this many examples of each part.
 
@@ -66,6 +69,7 @@ def load_data(
         >>> load_data("digits").task
         'classification'
     """
+    _check_arguments(target, task, image_size, limit)
     if validation_share + test_share >= 1:
         raise DataError(
             f"validation_share {validation_share:g} and test_share {test_share:g} leave nothing to "
@@ -75,6 +79,23 @@ def load_data(
     return make_dataset(
         read(), seed=seed, validation_share=validation_share, test_share=test_share, limit=limit
     )
+
+
+def _check_arguments(target: object, task: object, image_size: object, limit: object) -> None:
+    if isinstance(target, str) or not (target is None or isinstance(target, Sequence)):
+        raise DataError(
+            f"target got {target!r}, wants a list of columns such as ['price'] or ['3']"
+        )
+    if not all(isinstance(column, str) for column in target or ()):
+        raise DataError(f"target got {list(target or ())}, wants names or numbers as text: ['3']")
+    if task is not None and task not in TASKS:
+        raise DataError(
+            f"task got '{task}'{suggestion(str(task), TASKS)}; wants {' or '.join(TASKS)}"
+        )
+    for name, value in (("image_size", image_size), ("limit", limit)):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if value is not None and not whole:
+            raise DataError(f"{name} got {value!r}, wants a whole number from 1")
 
 
 def _reader(
@@ -93,9 +114,11 @@ def _reader(
     if known in _IN_FILES:
         return partial(_IN_FILES[known], known, folders_of(known, directory))
     if name.startswith(_HUGGING_FACE):
+        _only_classes(name, task)
         return partial(read_huggingface, name.removeprefix(_HUGGING_FACE), target, image_size)
     path = Path(name).expanduser()
     if path.is_dir():
+        _only_classes(name, task)
         return partial(read_folder, path, image_size)
     if path.is_file():
         return _file_reader(path, target, task)
@@ -104,6 +127,14 @@ def _reader(
         f"{suggestion(name, dataset_names())}; wants one of {', '.join(dataset_names())}, hf:NAME, "
         "an image folder, a .csv or an .npz file"
     )
+
+
+def _only_classes(name: str, task: str | None) -> None:
+    if task not in (None, "classification"):
+        raise DataError(
+            f"task got '{task}', but data '{name}' are classified: a CSV or .npz file can hold "
+            "numbers to predict"
+        )
 
 
 def _file_reader(path: Path, target: Sequence[str] | None, task: str | None) -> Callable[[], Raw]:

@@ -70,8 +70,30 @@ def _check_part(raw: Raw, what: str, part: RawPart) -> None:
         )
     for name, array in (("inputs", part.inputs), ("targets", part.targets)):
         refuse_not_finite(array, f"{what}{name}", raw.source)
+    if part.inputs.shape[1:] != raw.main.inputs.shape[1:]:
+        raise DataError(
+            f"{what}examples of '{raw.source}' have shape {part.inputs.shape[1:]}, those to train "
+            f"on {raw.main.inputs.shape[1:]}: give both the same shape"
+        )
     if raw.task == "classification":
         check_labels(part.targets, len(raw.classes), raw.source)
+
+
+def as_float32(array: NDArray[np.generic], what: str) -> NDArray[np.float32]:
+    """The array in single precision.
+
+    Raises:
+        DataError: a finite value is too large for it.
+    """
+    with np.errstate(over="ignore"):
+        made = array.astype(np.float32)
+    lost = np.isinf(made) & np.isfinite(np.asarray(array, np.float64))
+    if lost.any():
+        first = np.asarray(array)[lost][0]
+        raise DataError(
+            f"{what} holds {first:g}, too large for single precision (3.4e38): rescale or drop it"
+        )
+    return made
 
 
 def refuse_not_finite(array: NDArray[np.generic], what: str, source: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from chainrule.errors import DataError, suggestion
 from chainrule.training.data.dataset import Task
-from chainrule.training.data.raw import Raw, RawPart
+from chainrule.training.data.raw import Raw, RawPart, as_float32
 
 _MOST_CLASSES = 20  # whole numbers with more values than this are numbers, not classes
 
@@ -53,7 +54,10 @@ def _read(path: Path) -> tuple[list[str], Rows]:
         raise DataError(f"table '{path}' cannot be read: {error}; save it as UTF-8 text") from None
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
-    lines = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        lines = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"table '{path}' cannot be read: {error}; is it a CSV file?") from None
     rows = [[cell.strip() for cell in row] for row in lines if any(cell.strip() for cell in row)]
     if not rows:
         raise DataError(f"table '{path}' has no rows")
@@ -109,7 +113,8 @@ def _target_columns(path: Path, header: list[str], target: Sequence[str] | None)
 
 def _numbers(path: Path, header: list[str], rows: Rows, columns: list[int]) -> NDArray[np.float32]:
     try:
-        return np.array([[float(row[column]) for column in columns] for row in rows], np.float32)
+        values = np.array([[float(row[column]) for column in columns] for row in rows])
+        return as_float32(values, f"table '{path}'")
     except ValueError:
         number, column = next(
             (number, column)
@@ -126,6 +131,8 @@ def _numbers(path: Path, header: list[str], rows: Rows, columns: list[int]) -> N
 def _kind(cells: Rows, task: str | None) -> Task:
     if task == "regression":
         return "regression"
+    if task == "classification" and len(cells[0]) == 1:
+        return "classification"
     several = len(cells[0]) > 1
     distinct = {cell for row in cells for cell in row}
     numbers = all(_is_number(cell) for cell in distinct)
@@ -139,8 +146,10 @@ def _kind(cells: Rows, task: str | None) -> Task:
 
 
 def _classes(cells: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    distinct = set(cells)
-    numeric = all(_is_number(cell) for cell in distinct)
-    names = sorted(distinct, key=lambda cell: (float(cell) if numeric else 0.0, cell))
+    if all(_is_number(cell) for cell in set(cells)):  # 1 and 1.0 are one class
+        cells = [f"{Decimal(cell).normalize():f}" for cell in cells]
+        names = sorted(set(cells), key=Decimal)
+    else:
+        names = sorted(set(cells))
     place = {name: number for number, name in enumerate(names)}
     return tuple(names), np.array([place[cell] for cell in cells], np.int64)
