@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log
 
 import numpy as np
@@ -88,7 +88,7 @@ def _useless_parameters(found: Traced) -> tuple[Finding, ...]:
     idle = {name: item.numel() for name, item in found.parameters.items() if name not in used}
     if not idle:
         return ()
-    names = ", ".join(list(idle)[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")
+    names = _listed(list(idle))
     return (
         Finding(
             "parameters-without-effect",
@@ -112,6 +112,7 @@ def _unused_modules(found: Traced) -> tuple[Finding, ...]:
         if path
         and path not in called
         and next(layer.children(), None) is None
+        and not _idle_by_nature(layer)
         and not any(parent in opaque for parent in _parents(path))
     ]
     only_training = sorted(
@@ -122,18 +123,30 @@ def _unused_modules(found: Traced) -> tuple[Finding, ...]:
     never = (
         Finding(
             "unused-layer",
-            path,
-            {},
-            f"layer '{path}' is never called",
+            silent[0],
+            {"layers": len(silent)},
+            f"{_listed(silent)} {'are' if len(silent) > 1 else 'is'} never called",
             "call it in forward, or take it out",
         )
-        for path in silent
+        for _ in silent[:1]
     )
     meaning = "runs in training mode only, so its work is not in the table"
     sometimes = (
         Finding("only-in-training", path, {}, f"'{path}' {meaning}") for path in only_training
     )
     return (*never, *sometimes)
+
+
+def _idle_by_nature(layer: nn.Module) -> bool:
+    """Layers that would do nothing anyway."""
+    dropped = isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p == 0
+    return dropped or isinstance(layer, nn.Identity)
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -161,12 +174,12 @@ def _unused_results(layers: Layers) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             "unused-result",
-            name,
-            {},
-            f"nothing uses what '{name}' computes",
+            idle[0],
+            {"layers": len(idle)},
+            f"nothing uses what {_listed(idle)} {'compute' if len(idle) > 1 else 'computes'}",
             "use it, or save its work",
         )
-        for name in idle
+        for _ in idle[:1]
     )
 
 
@@ -174,7 +187,7 @@ def _lost_sizes(rows: list[Row]) -> tuple[Finding, ...]:
     lost = [row.name for row in rows if any(any(unseen(item)) for item in row.operations)]
     if not lost:
         return ()
-    names = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
+    names = _listed(lost)
     return (
         Finding(
             "size-not-whole",
