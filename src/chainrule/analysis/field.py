@@ -82,6 +82,9 @@ class Field:
         )
 
 
+_SAME = AxisMap(1, 1, ((0,),))  # a window of one, one step at a time
+
+
 def plain(size: int) -> tuple[Piece, ...]:
     """The layout of an axis that no input axis runs along."""
     return ((PLAIN, size),)
@@ -165,6 +168,8 @@ def inserted(field: Field, axis: int) -> Field:
 
 def expanded(field: Field, shape: Sequence[int]) -> Field:
     """Broadcast to a larger shape."""
+    if tuple(shape) == field.shape:
+        return field
     missing = len(shape) - len(field.shape)
     old = tuple(plain(1) for _ in range(missing)) + field.layout
     layout = tuple(
@@ -230,6 +235,8 @@ def shuffled(field: Field, axis: int, indices: object) -> Field:
 
 def windowed(field: Field, axis: int, moved: AxisMap, size: int) -> Field:
     """Each unit sees what the units in its window along ``axis`` see."""
+    if moved == _SAME and size == field.shape[axis]:
+        return field
     reach = field.reach.windowed(axis, moved, size)
     layout, lattices = _along(field, axis, moved, size)
     return replace(field, reach=reach, layout=layout, lattices=lattices)

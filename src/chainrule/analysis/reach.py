@@ -34,6 +34,10 @@ class Reach:
         high = tuple(change(array, False) for array in self.high)
         return Reach(tuple(shape), low, high)
 
+    def lean(self, axis: int) -> bool:
+        """Whether nothing changes along an axis."""
+        return all(array.shape[axis] == 1 for array in (*self.low, *self.high))
+
     # -- axes ------------------------------------------------------------------------------
 
     def permuted(self, order: Sequence[int]) -> Reach:
@@ -122,7 +126,7 @@ class Reach:
     def grouped(self, axis: int, groups: int) -> Reach:
         """Each unit sees what any unit of its group of neighbours along ``axis`` sees."""
         size = self.shape[axis]
-        if groups == 1 or all(array.shape[axis] == 1 for array in (*self.low, *self.high)):
+        if groups == 1 or self.lean(axis):
             return self.mixed((axis,))
         split = (*self.shape[:axis], groups, size // groups, *self.shape[axis + 1 :])
         return self.viewed(split).mixed((axis + 1,)).viewed(self.shape)
@@ -204,7 +208,7 @@ def combined(shape: Sequence[int], parts: Sequence[Reach]) -> Reach:
     """Each unit sees what the units at its place in any part see; parts are broadcast."""
     if len(parts) == 1:
         return parts[0].expanded(shape)
-    aligned = [part.expanded(shape) for part in parts]
+    aligned = [part if part.shape == tuple(shape) else part.expanded(shape) for part in parts]
     low = tuple(
         _fold(np.minimum, [part.low[axis] for part in aligned]) for axis in range(len(parts[0].low))
     )

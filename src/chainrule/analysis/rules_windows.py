@@ -63,6 +63,12 @@ def convolution(operation: Operation, get: Getter) -> Any:
 def _rechannelled(found: Field, axis: int, groups: int, channels: int) -> Field:
     """Every output channel of a group sees what any input channel of the group sees."""
     shape = found.shape
+    if found.reach.lean(axis):  # all channels see alike, as they mostly do
+        made = (*shape[:axis], channels, *shape[axis + 1 :])
+        layout = (*found.layout[:axis], fields.plain(channels), *found.layout[axis + 1 :])
+        lattices = found.without([axis]) if found.carries([axis]) else found.lattices
+        reach = replace(found.reach, shape=made)
+        return replace(found, reach=reach, layout=layout, lattices=lattices)
     if groups > 1 and shape[axis] > groups:
         split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
         found = fields.reduced(fields.viewed(found, split), [axis + 1], keep=False)

@@ -103,6 +103,9 @@ def batch_norm(
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Output like the input; the batch's mean and inverse deviation are kept when training."""
+    for vector in (running_mean, weight):
+        if vector is not None and vector.shape[0] != input.shape[1]:
+            raise ShapeError(f"expects {vector.shape[0]} input channels, gets {input.shape[1]}")
     kept = input.shape[1] if training else 0
     dtype = torch.float32 if input.dtype in (torch.float16, torch.bfloat16) else input.dtype
     statistics = (_empty(input, (kept,), dtype=dtype), _empty(input, (kept,), dtype=dtype))

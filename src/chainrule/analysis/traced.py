@@ -146,7 +146,7 @@ def _both(
         training, _ = graph_of(module, inputs, way, training=True, twin=again)
     except TraceError as failure:
         why = str(_explained(failure, subject))
-        training = evaluation
+        training = graph_of(module, inputs, way, training=False, keeping=True)[0]
     layers = layers_of(twin)
     return Traced(evaluation, training, twin, layers, parameters_of(layers), inputs, "", why)
 
@@ -159,8 +159,12 @@ def graph_of(
     training: bool,
     batch: int | None = None,
     twin: nn.Module | None = None,
+    keeping: bool | None = None,
 ) -> tuple[Graph, nn.Module]:
-    """The graph of a copy of ``module`` in one mode, and the copy."""
+    """The graph of a copy of ``module`` in one mode, and the copy.
+
+    What autograd keeps is noted in training mode, or when ``keeping`` says so.
+    """
     if twin is None:
         twin = weightless(module) if way == "meta" else with_weights(module)
     layers = layers_of(twin)
@@ -171,7 +175,9 @@ def graph_of(
         with same_random_state(), torch.no_grad():
             twin(*positional, **named)  # gives lazy layers their sizes
         forget_laziness(twin)
-    return trace(twin, positional, named, way, layers), twin
+    return trace(
+        twin, positional, named, way, layers, keeping=training if keeping is None else keeping
+    ), twin
 
 
 def _switch(

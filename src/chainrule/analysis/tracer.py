@@ -33,6 +33,8 @@ def trace(
     keywords: dict[str, Any],
     way: Literal["meta", "real"],
     layers: Mapping[str, nn.Module] | None = None,
+    *,
+    keeping: bool = True,
 ) -> Graph:
     """The graph of ``twin(*arguments, **keywords)``.
 
@@ -42,6 +44,7 @@ def trace(
         keywords: likewise.
         way: "meta" or "real".
         layers: the modules of ``twin`` by path, where they are known already.
+        keeping: whether to note what autograd keeps for the backward pass.
     """
     layers = layers_of(twin) if layers is None else layers
     tracer = Tracer(way)
@@ -50,9 +53,9 @@ def trace(
     with ExitStack() as stack:
         stack.enter_context(same_random_state())
         stack.enter_context(torch.enable_grad())
-        stack.enter_context(
-            torch.autograd.graph.saved_tensors_hooks(tracer.keep, lambda tensor: tensor)
-        )
+        if keeping:
+            hooks = torch.autograd.graph.saved_tensors_hooks(tracer.keep, lambda tensor: tensor)
+            stack.enter_context(hooks)
         stack.enter_context(_Functions(tracer))
         stack.enter_context(tracer)
         try:
@@ -138,9 +141,10 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Without the demand for several values per channel: a trace of one image has no values."""
-    return torch.batch_norm(
-        input, weight, bias, running_mean, running_var, training, momentum, eps, False
-    )
+    output: Tensor = _aten.native_batch_norm(
+        input, weight, bias, running_mean, running_var, training, momentum, eps
+    )[0]
+    return output
 
 
 def _attention(

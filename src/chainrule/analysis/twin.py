@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from chainrule.analysis.tree import layers_of
+
 _SHARED = (
     *(int, float, complex, bool, str, bytes, type(None), type, torch.dtype, torch.device),
     *(torch.Size, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, range),
@@ -70,7 +72,7 @@ def left_out_hooks(module: nn.Module) -> int:
     """How many forward hooks of the user's a twin leaves out."""
     hooks = (
         hook
-        for layer in unwrapped(module).modules()
+        for layer in layers_of(unwrapped(module)).values()
         for name in _RUN_HOOKS
         for hook in layer.__dict__.get(name, {}).values()
     )
