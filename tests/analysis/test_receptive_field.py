@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from chainrule.analysis.describe import describe
 from chainrule.analysis.inputs import read_inputs
-from chainrule.analysis.receptive_field import Fields, ReceptiveField
+from chainrule.analysis.receptive_field import ReceptiveField
 from chainrule.analysis.traced import subject_of, traced
 from chainrule.analysis.unit import unit_box
+from chainrule.analysis.walk import Fields
 from chainrule.errors import ShapeError
 
 

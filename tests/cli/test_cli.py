@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.reference.command_line import chainrule
 
 QUICK = ("FC-10", "--limit", "120", "--epochs", "2")
-
-
-def chainrule(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "chainrule", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"COLUMNS": "100"} | environment,
-        check=False,
-    )
 
 
 def test_json_is_the_whole_of_standard_output(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from torch import nn
 from chainrule.analysis.description import LayerDescription
 from chainrule.analysis.graph import Graph
 from chainrule.analysis.layers import Layers, unseen
-from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.rows import Row
 from chainrule.analysis.traced import Traced
+from chainrule.analysis.walk import Fields
 from chainrule.finding import Finding
 
 

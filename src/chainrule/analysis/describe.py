@@ -15,11 +15,11 @@ from chainrule.analysis.description import Description, LayerDescription, Totals
 from chainrule.analysis.inputs import Inputs, read_inputs, single_shape
 from chainrule.analysis.layers import Layers
 from chainrule.analysis.memory import inference_peak, memory_use, own, saved_bytes
-from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.traced import Subject, Traced, subject_of, traced
 from chainrule.analysis.tracer import uncollected
 from chainrule.analysis.tree import buffers_of
 from chainrule.analysis.twin import left_out_hooks
+from chainrule.analysis.walk import Fields
 from chainrule.finding import Finding
 from chainrule.network.spec import NetworkSpec
 

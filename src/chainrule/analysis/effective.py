@@ -22,10 +22,11 @@ from chainrule.analysis.describe import InputLike, Network
 from chainrule.analysis.field import Field
 from chainrule.analysis.inputs import read_inputs, single_shape
 from chainrule.analysis.layers import Layers
-from chainrule.analysis.receptive_field import Fields, ReceptiveField
+from chainrule.analysis.receptive_field import ReceptiveField
 from chainrule.analysis.traced import subject_of, traced
 from chainrule.analysis.tracer import same_random_state
 from chainrule.analysis.twin import with_weights
+from chainrule.analysis.walk import Fields
 from chainrule.answer import Answer
 from chainrule.errors import ShapeError, suggestion
 

@@ -80,7 +80,7 @@ class Call:
         kind: name of its class.
         title: its class with the sizes that matter ("Conv2d 5x5, stride 2").
         closed: whether it counts as one layer whatever it is made of.
-        library: whether its class comes with PyTorch or chainrule.
+        packaged: whether its class comes with PyTorch or chainrule.
         parent: the call inside which it happened; None for the root.
         number: how many calls of the same module came before.
         first: index of the first operation that ran after it began.
@@ -94,7 +94,7 @@ class Call:
     number: int
     title: str = ""
     closed: bool = False
-    library: bool = False
+    packaged: bool = False
     first: int = 0
     inputs: tuple[View, ...] = ()
     outputs: tuple[View, ...] = ()

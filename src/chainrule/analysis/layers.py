@@ -11,10 +11,11 @@ from chainrule.analysis.description import Connection, LayerDescription
 from chainrule.analysis.field import Field
 from chainrule.analysis.formula import formula_of
 from chainrule.analysis.graph import Graph, Operation
-from chainrule.analysis.receptive_field import Fields, ReceptiveField, receptive_field
+from chainrule.analysis.receptive_field import ReceptiveField, receptive_field
 from chainrule.analysis.rows import Row, rows_of
 from chainrule.analysis.traced import Traced
 from chainrule.analysis.tracer import title
+from chainrule.analysis.walk import Fields
 
 
 class Layers:

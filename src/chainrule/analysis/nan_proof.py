@@ -13,9 +13,9 @@ import torch
 
 from chainrule.analysis.field import Field
 from chainrule.analysis.graph import Call, Graph, View
-from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.running import Run, first_tensor, tensors_of, watched
 from chainrule.analysis.traced import Traced
+from chainrule.analysis.walk import Fields
 from chainrule.finding import Proof
 
 _EXHAUSTIVE = 40  # an axis up to this length is probed at every position

@@ -87,7 +87,7 @@ def rows_of(graph: Graph) -> list[Row]:
 
 
 def _is_layer(call: Call, parents: set[int]) -> bool:
-    return call.closed or (call.library and id(call) not in parents)
+    return call.closed or (call.packaged and id(call) not in parents)
 
 
 def _inside_closed(call: Call) -> bool:

@@ -7,9 +7,12 @@ modules takes longer than to follow its forward pass.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+T = TypeVar("T", bound=Tensor)
 
 
 def layers_of(root: nn.Module) -> dict[str, nn.Module]:
@@ -44,24 +47,20 @@ def _children(layer: nn.Module) -> list[tuple[str, nn.Module | None]]:
 
 def parameters_of(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     """Every parameter by its first name, as ``named_parameters`` gives them."""
-    found: dict[str, nn.Parameter] = {}
-    seen: set[int] = set()
-    for path, layer in layers.items():
-        prefix = f"{path}." if path else ""
-        for name, item in layer._parameters.items():
-            if item is not None and id(item) not in seen:
-                seen.add(id(item))
-                found[f"{prefix}{name}"] = item
-    return found
+    return _named({path: layer._parameters for path, layer in layers.items()})
 
 
 def buffers_of(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     """Every buffer by its first name, as ``named_buffers`` gives them."""
-    found: dict[str, Tensor] = {}
+    return _named({path: layer._buffers for path, layer in layers.items()})
+
+
+def _named(held: Mapping[str, Mapping[str, T | None]]) -> dict[str, T]:
+    found: dict[str, T] = {}
     seen: set[int] = set()
-    for path, layer in layers.items():
+    for path, items in held.items():
         prefix = f"{path}." if path else ""
-        for name, item in layer._buffers.items():
+        for name, item in items.items():
             if item is not None and id(item) not in seen:
                 seen.add(id(item))
                 found[f"{prefix}{name}"] = item

@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.analysis.describe import InputLike, Network
 from chainrule.analysis.inputs import read_inputs, single_shape
 from chainrule.analysis.layers import Layers
-from chainrule.analysis.receptive_field import Fields
 from chainrule.analysis.traced import subject_of, traced
+from chainrule.analysis.walk import Fields
 from chainrule.answer import Answer
 from chainrule.errors import ShapeError, suggestion
 
