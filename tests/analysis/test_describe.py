@@ -225,6 +225,13 @@ def test_planted_faults_are_found(code: str) -> None:
     assert code in {item.code for item in describe(module, shape).findings}
 
 
+def test_padding_that_is_never_seen_is_no_loss() -> None:
+    """3x3 windows with stride 2 over 8 padded to 10 miss a row of zeros; 1x1 windows a real one."""
+    assert describe("INPUT 8x8x1, CONV3-2/2").layers[0].note == ""
+    note = describe("INPUT 8x8x1, CONV1-2/2").layers[0].note
+    assert note == "the last row and column of its input never seen"
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -94,6 +94,17 @@ def test_a_training_step_holds_at_least_what_is_said(name: str) -> None:
     assert said * 0.75 <= held <= said * 1.25
 
 
+def test_the_peak_of_a_step_by_hand() -> None:
+    """Linear 1000-1000, ReLU, Linear 1000-1 in float32, 4000 bytes each volume.
+
+    The most is held at the backward of ReLU: the input and ReLU's output (both kept), and the
+    gradients of ReLU's output and of its input. The input of the network needs no gradient.
+    """
+    module = nn.Sequential(nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, 1))
+    memory = describe(module, (1000,)).memory
+    assert memory.training["sgd"] - memory.parameters - memory.gradients == 4 * 4000
+
+
 def test_the_largest_batch_fits_and_one_more_does_not() -> None:
     budget = 10_000_000
     answer = describe("lenet5", memory=budget)

@@ -84,6 +84,17 @@ class SliceWrites(nn.Module):
         return y
 
 
+class SeenBeforeAndAfter(nn.Module):
+    """A view that is read, then changed through its base, then read again."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        part = y[:, :, 2:6]
+        before = part + 0
+        y[:, :, 1:5] = x[:, :, 5:9]
+        return before.flip(3) + part
+
+
 class Gate(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -173,6 +184,8 @@ CASES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "u-net": (UNet(2, 2), (1, 24, 16)),
     "circular, mirrored and repeated borders": (Circular(), (1, 12, 12)),
     "writes into slices": (SliceWrites(), (1, 12, 12)),
+    "a view read twice": (SeenBeforeAndAfter(), (1, 10, 5)),
+    "mirrored border alone": (nn.ReflectionPad2d(3), (1, 7, 6)),
     "gate": (Gate(), (1, 9, 9)),
     "tokens": (Tokens(attend=False), (1, 12, 12)),
     "attention": (Tokens(attend=True), (1, 12, 12)),

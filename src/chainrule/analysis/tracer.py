@@ -229,9 +229,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Autograd keeps ``tensor`` for the backward pass."""
-        storage = self.graph.storages[self._storage(tensor, "constant")]
+        number = self._storage(tensor, "constant")
+        storage, operations = self.graph.storages[number], self.graph.operations
         if storage.saved is None:
-            storage.saved = len(self.graph.operations)
+            storage.saved = len(operations)  # kept as an input of the operation to come ...
+            last = operations[-1] if operations else None
+            same_call = last is not None and last.spelled == self.spelled
+            if last is not None and same_call and storage.made == last.index:
+                storage.saved = last.index  # ... or as the result of the last one
         return tensor
 
     # -- operations ------------------------------------------------------------------------
