@@ -116,6 +116,23 @@ def test_tokens_are_understood_without_a_type() -> None:
     assert describe(module, "6:int64").totals == answer.totals
 
 
+def test_sizes_may_be_numpy_s_own() -> None:
+    shape = tuple(np.array([3, 8, 8]))
+    assert describe(nn.Conv2d(3, 4, 3), shape).layers[0].output == (4, 6, 6)
+
+
+def test_buffers_of_a_layer_that_is_called_twice_count_once() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.norm(x))  # type: ignore[no-any-return]
+
+    assert [row.buffers for row in describe(Twice(), (4,)).layers] == [9, 0]
+
+
 def test_the_input_is_inferred_only_where_that_is_safe() -> None:
     assert describe(nn.Linear(3, 2)).inputs == ((3,),)
     assert describe("lenet5").inputs == ((1, 28, 28),)
@@ -207,7 +224,26 @@ class Detached(nn.Module):
         return self.used(x)
 
 
+class Blind(nn.Module):
+    """It makes its own data and reads nothing of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(torch.ones(len(x), 4, device=x.device))  # type: ignore[no-any-return]
+
+
+def hooked() -> nn.Module:
+    module = nn.Linear(4, 4)
+    module.register_forward_hook(lambda _module, _inputs, output: output * 2)
+    return module
+
+
 PLANTED: dict[str, tuple[Any, Any]] = {
+    "input-without-effect": (Blind(), (3, 8, 8)),
+    "hooks-left-out": (hooked(), (4,)),
     "parameters-without-effect": (Detached(), (4,)),
     "unused-result": (Detached(), (4,)),
     "unused-layer": (Mixed(), [(3, 8, 8), (5,)]),
@@ -360,6 +396,7 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "no number": (nn.Linear(3, 2), "3,x", r"input got '3,x', wants the shape"),
     "no size": (nn.Linear(3, 2), (0,), r"input got 0, wants sizes from 1"),
     "no type": (nn.Linear(3, 2), "3:flaot", r"did you mean 'float'"),
+    "no input": (nn.Linear(3, 2), [], r"input got \[\], wants the shape"),
     "nothing": (nn.Linear(3, 2), object(), r"wants the shape of one example"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -395,6 +397,83 @@ def test_an_operation_without_a_rule_widens_the_field_and_is_named() -> None:
     assert field is not None
     assert not field.exact
     assert field.box == ((0, 5), (0, 5))
+
+
+class Read(nn.Module):
+    """A network around one lookup."""
+
+    def __init__(self, lookup: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.lookup, self.conv = lookup, nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.lookup(x))  # type: ignore[no-any-return]
+
+
+CHANNELS: dict[str, Callable[[Tensor], Tensor]] = {
+    "index": lambda x: x[:, [2, 1, 0]],
+    "index_select": lambda x: x.index_select(1, torch.tensor([2, 1, 0], device=x.device)),
+    "gather": lambda x: x.gather(1, torch.zeros_like(x, dtype=torch.int64)),
+    "complex pairs": lambda x: torch.view_as_real(torch.view_as_complex(x.unflatten(1, (3, 1))
+        .squeeze(2).unsqueeze(-1).expand(-1, -1, -1, -1, 2).contiguous())).sum(-1),
+}  # fmt: skip
+PLACES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "index": (lambda x: x[:, :, [0, 0, 2, 1, 5, 3, 2, 7]], "aten::index"),
+    "gather": (lambda x: x.gather(2, torch.zeros_like(x, dtype=torch.int64)), "aten::gather"),
+    "scatter": (
+        lambda x: torch.zeros_like(x).scatter_add(2, torch.zeros_like(x, dtype=torch.int64), x),
+        "aten::scatter_add",
+    ),
+    "patches": (lambda x: F.pad(x, (0, 0, 1, 1)).unfold(2, 3, 1).mean(-1), "aten::unfold"),
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_looking_up_channels_keeps_the_local_field(name: str) -> None:
+    answer = describe(Read(CHANNELS[name]), (3, 8, 8), prove=True)
+    field = answer["conv"].receptive_field
+    assert field is not None
+    assert (field.size, field.exact, answer.proved) == ((3, 3), True, True)
+    assert not differences(Read(CHANNELS[name]), (3, 8, 8))
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_looking_up_places_is_an_upper_bound_and_is_named(name: str) -> None:
+    lookup, operation = PLACES[name]
+    answer = describe(Read(lookup), (3, 8, 8), prove=True)
+    field = answer["conv"].receptive_field
+    assert field is not None
+    assert (field.exact, answer.proved) == (False, True)
+    assert "receptive field" in answer.unknown[operation]
+
+
+def test_a_write_through_a_view_of_any_kind_is_seen_afterwards() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.clone()
+            y.diagonal(dim1=2, dim2=3).zero_()
+            return y
+
+    answer = describe(nn.Sequential(Masked(), nn.Conv2d(1, 1, 3)), (1, 6, 6), prove=True)
+    field = answer["1"].receptive_field
+    assert field is not None
+    assert (field.exact, answer.proved) == (False, True)
+    assert "aten::diagonal" in answer.unknown
+
+
+def test_fields_are_told_of_the_first_input_that_has_places() -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(5, 4)
+
+        def forward(self, vector: Tensor, image: Tensor) -> Tensor:
+            return self.conv(image) + self.fc(vector)[:, :, None, None]  # type: ignore[no-any-return]
+
+    answer = describe(Late(), [(5,), (3, 8, 8)], prove=True)
+    field = answer["conv"].receptive_field
+    assert field is not None
+    assert (field.size, answer.proved) == ((3, 3), True)
 
 
 def test_one_units_own_box() -> None:

@@ -107,6 +107,8 @@ def test_compare_and_convolutionalize(tmp_path: Path) -> None:
         (("describe", "lenet5", "--unit", "conv1"), "wants LAYER:ROW,COLUMN"),
         (("describe", "lenet5", "--memory", "x"), "memory got 'x'"),
         (("describe", "lenet5", "--input", "a=1,2", "--input", "3"), "name all arguments"),
+        (("describe", "lenet5", "--effective", "conv1", "--prove"), "--prove got a value with"),
+        (("describe", "lenet5", "--images", "x.png"), "--images is measured on by --effective"),
         (("compare", "lenet5"), "wants two or more"),
         (("convolutionalize", "lenet5", "--larger", "3"), "larger got '3'"),
     ],

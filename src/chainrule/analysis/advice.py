@@ -316,14 +316,14 @@ def _shares(rows: tuple[LayerDescription, ...]) -> tuple[Finding, ...]:
 
 def _initial_loss(rows: tuple[LayerDescription, ...]) -> tuple[Finding, ...]:
     """What the loss should be before the first step, if the output is class scores."""
-    last = rows[-1].output if rows else None
-    if last is None or len(last) != 1 or last[0] < 2:
+    row = next((row for row in reversed(rows) if row.output is not None), None)
+    if row is None or row.output is None or len(row.output) != 1 or row.output[0] < 2:
         return ()
-    classes = last[0]
+    classes = row.output[0]
     return (
         Finding(
             "expected-initial-loss",
-            rows[-1].name,
+            row.name,
             {"softmax": log(classes), "svm": float(classes - 1)},
             f"with small scores for {classes:,} classes the loss begins at ln {classes} = "
             f"{log(classes):.4g} (softmax) or {classes - 1} (SVM, margin 1)",

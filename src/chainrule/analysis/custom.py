@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from chainrule.analysis import cost, field_rules, rules, rules_mixing
+from chainrule.analysis import cost, field_rules, rules
 from chainrule.analysis.graph import Operation
 from chainrule.analysis.rules import Rule
 from chainrule.errors import RecipeError, suggestion
 
-_FIELDS: dict[str, Rule] = {"pointwise": rules.pointwise, "whole": rules_mixing.anywhere}
+_FIELDS: dict[str, Rule] = {"pointwise": rules.pointwise, "whole": rules.everything}
 
 
 def register_operation(

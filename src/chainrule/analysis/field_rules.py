@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from chainrule.analysis import rules
 from chainrule.analysis import rules_axes as axes
+from chainrule.analysis import rules_lookup as lookup
 from chainrule.analysis import rules_mixing as mixing
 from chainrule.analysis import rules_windows as windows
 from chainrule.analysis.graph import Operation
@@ -41,8 +42,7 @@ _table(
 )
 _table(
     rules.same,
-    "clone _to_copy detach alias lift_fresh contiguous native_dropout tril triu "
-    "_conj view_as_real view_as_complex",
+    "clone _to_copy detach alias lift_fresh contiguous native_dropout tril triu _conj",
 )
 _table(
     rules.pointwise,
@@ -112,11 +112,16 @@ _table(
     "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
     "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
 )
-_table(mixing.embedding, "embedding")
+_table(lookup.embedding, "embedding")
+_table(lookup.indexed, "index")
+_table(lookup.gathered, "gather index_select")
+_table(lookup.scattered, "scatter scatter_add index_add index_copy")
+_table(lookup.transformed, "_fft_r2c _fft_c2r _fft_c2c")
+_table(lookup.as_pairs, "view_as_real")
+_table(lookup.from_pairs, "view_as_complex")
 _table(
-    mixing.anywhere,
-    "grid_sampler_2d grid_sampler_3d grid_sampler_2d_cpu_fallback index gather "
-    "index_select scatter scatter_add index_put index_add index_copy _fft_r2c _fft_c2r "
-    "_fft_c2c take take_along_dim masked_select nonzero _cdist_forward _embedding_bag",
+    lookup.anywhere,
+    "grid_sampler_2d grid_sampler_3d grid_sampler_2d_cpu_fallback index_put take "
+    "masked_select nonzero _cdist_forward _embedding_bag",
 )
-_table(mixing.unfold, "im2col col2im unfold")
+_table(lookup.unfold, "im2col col2im unfold")

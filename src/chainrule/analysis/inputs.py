@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -130,6 +131,8 @@ def read_inputs(given: Any, module: nn.Module, batch: int = 1) -> Inputs:
         return Inputs((_own(module),), {}, batch)
     if not isinstance(given, str | Tensor | Sequence | Mapping) and not hasattr(given, "dtype"):
         raise ShapeError(_WANTED.format(given))
+    if isinstance(given, Sequence | Mapping) and not given:
+        raise ShapeError(_WANTED.format(given))
     if isinstance(given, Mapping):
         named = {str(name): _read(item) for name, item in given.items()}
         return Inputs((), named, _batch_of(named, batch), _fixed(named))
@@ -140,7 +143,7 @@ def read_inputs(given: Any, module: nn.Module, batch: int = 1) -> Inputs:
 
 
 def _whole(item: Any) -> bool:
-    return isinstance(item, int) and not isinstance(item, bool)
+    return isinstance(item, Integral) and not isinstance(item, bool)
 
 
 def _read(item: Any) -> Any:
@@ -149,7 +152,7 @@ def _read(item: Any) -> Any:
     if isinstance(item, Tensor | bool | float) or item is None:
         return item
     if isinstance(item, Sequence) and item and all(_whole(size) for size in item):
-        return _example(tuple(item))
+        return _example(tuple(int(size) for size in item))
     if isinstance(item, Sequence):
         return type(item)(_read(part) for part in item)  # type: ignore[call-arg]
     if isinstance(item, Mapping):
@@ -196,7 +199,7 @@ def single_shape(given: Any) -> tuple[int, ...] | None:
     if isinstance(given, str):
         return _from_text(given).shape
     plain = isinstance(given, tuple) and bool(given) and all(_whole(size) for size in given)
-    return tuple(given) if plain else None
+    return tuple(int(size) for size in given) if plain else None
 
 
 def shape_of(text: str) -> tuple[int, ...]:

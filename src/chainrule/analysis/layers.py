@@ -76,7 +76,7 @@ class Layers:
             parameters=sum(prod(shape) for shape in shapes),
             formula=formula_of(layer, shapes),
             trainable=sum(item.numel() for item in owned if item.requires_grad),
-            buffers=0 if layer is None else sum(item.numel() for item in layer.buffers()),
+            buffers=_buffers(layer, row),
             macs=sum(cost.macs for cost in row.costs),
             flops=sum(cost.flops for cost in row.costs),
             backward_macs=sum(cost.backward_macs for cost in row.costs),
@@ -104,11 +104,7 @@ class Layers:
         output = row.output
         if output is None or not self.fields.axes:
             return None
-        for operation in reversed(row.operations):
-            for view, found in zip(operation.outputs, self.fields.of(operation), strict=True):
-                if (view.storage, view.shape) == (output.storage, output.shape):
-                    return found
-        return self.fields.get(output)
+        return self.fields.left_by(row.operations, output)
 
     def field_summary(self, row: Row) -> ReceptiveField | None:
         """The receptive field of a row; None where nothing of the input reaches it."""
@@ -166,6 +162,13 @@ class Layers:
                     shape = self.without_batch(view.shape)
                     found.setdefault((source, place), Connection(source, place, shape))
         return sources
+
+
+def _buffers(layer: nn.Module | None, row: Row) -> int:
+    """Numbers in the buffers of a layer, told once however often it is called."""
+    if layer is None or (row.call is not None and row.call.number):
+        return 0
+    return sum(item.numel() for item in layer.buffers())
 
 
 def _saved_by_name(graph: Graph) -> dict[str, int]:

@@ -23,6 +23,12 @@ _SAMPLES = 6
 
 
 def fields_proof(run: Run, found: Traced) -> Proof:
+    """Receptive fields against the units that a NaN reaches, position by position.
+
+    Args:
+        run: copies of the network, ready to run.
+        found: its graphs.
+    """
     fields = Fields(found.evaluation)
     claim, way = "receptive fields", "NaN put into the input"
     if not fields.axes:
@@ -32,7 +38,7 @@ def fields_proof(run: Run, found: Traced) -> Proof:
     known = _known(fields, found.evaluation)
     twin = run.copy(training=False)
     positional, named = run.inputs(twin)
-    source = tensors_of((positional, named))[0]
+    source = tensors_of((positional, named))[_place(fields, found.evaluation)]
     seen: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
     counts = watched(twin, lambda path, number, out: _note(seen, path, number, out))
     clean = source.clone()
@@ -58,8 +64,15 @@ def fields_proof(run: Run, found: Traced) -> Proof:
                         )
     note = "" if compared else "no layer of the network keeps the input's places"
     if fields.unknown:
-        note = f"upper bounds only, for {', '.join(sorted(fields.unknown))} has no rule"
+        note = (
+            f"upper bounds only, for {', '.join(sorted(fields.unknown))} can be followed no closer"
+        )
     return Proof(claim, way, compared, tuple(different[:20]), note)
+
+
+def _place(fields: Fields, graph: Graph) -> int:
+    """Which of the input's tensors the fields are told of."""
+    return next(place for place, item in enumerate(graph.inputs) if item is fields.source)
 
 
 def _positions(extent: int) -> list[int]:
@@ -81,13 +94,9 @@ def _known(fields: Fields, graph: Graph) -> dict[tuple[str, int], Field]:
 
 
 def _field_at(fields: Fields, graph: Graph, call: Call, view: View) -> Field | None:
-    """The field of ``view`` when ``call`` had ended: by the last operation that gave it."""
+    """The field of ``view`` when ``call`` had ended."""
     inside = [item for item in graph.operations[call.first :] if _within(item.call, call)]
-    for operation in reversed(inside):
-        for output, field in zip(operation.outputs, fields.of(operation), strict=True):
-            if (output.storage, output.shape) == (view.storage, view.shape):
-                return field
-    return None
+    return fields.left_by(inside, view) if inside else None
 
 
 def _within(call: Call | None, outer: Call) -> bool:

@@ -1,9 +1,9 @@
 """Proof: every column of a description a second, independent way, by running a copy.
 
 Shapes by a real forward pass; parameters by counting; MACs by ``torch.utils.flop_counter``;
-what autograd keeps by its own hooks on real tensors; the peak of memory by the allocator's own
-events; receptive fields by putting a NaN into the input and seeing which units it reaches (a
-gradient can underflow or lose a tie in max-pooling, a NaN cannot).
+what autograd keeps by its own hooks on real tensors; the peak of memory by watching when real
+storages are made and freed; receptive fields by putting a NaN into the input and seeing which
+units it reaches (a gradient can underflow or lose a tie in max-pooling, a NaN cannot).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rules: what all field rules share, and the simplest of them.
 
 A rule tells what the outputs of an operation see, given what its inputs see. Rules for axes,
-windows and mixing are in ``rules_axes``, ``rules_windows`` and ``rules_mixing``; the table that
-maps operators to rules is in ``field_rules``.
+windows, mixing and lookups are in ``rules_axes``, ``rules_windows``, ``rules_mixing`` and
+``rules_lookup``; the table that maps operators to rules is in ``field_rules``.
 """
 
 from __future__ import annotations
@@ -90,3 +90,8 @@ def whole(operation: Operation, parts: list[Field]) -> Any:
         found = replace(found, sees_all=True, lattices=(None,) * len(found.lattices))
         made.append(fields.expanded(found, output.shape))
     return made
+
+
+def everything(operation: Operation, get: Getter) -> Any:
+    """Any unit sees all that any unit of its sources sees (declared for a custom operation)."""
+    return whole(operation, [part for item in operation.inputs if (part := get(item))])

@@ -1,4 +1,4 @@
-"""Rules for mixing: reductions, normalization, matrix products, attention, lookups."""
+"""Rules for mixing: reductions, normalization, matrix products, attention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from chainrule.analysis import field as fields
 from chainrule.analysis.field import Field
 from chainrule.analysis.graph import Operation, View
-from chainrule.analysis.rules import Getter, axis_of, only, whole
+from chainrule.analysis.rules import Getter, axis_of, only
 
 
 def _axes(operation: Operation, rank: int) -> list[int]:
@@ -125,23 +125,3 @@ def attention(operation: Operation, get: Getter) -> Any:
         parts.append(context)
     made = fields.joined(shape, parts) if parts else None
     return [made, *[None] * (len(operation.outputs) - 1)]
-
-
-def embedding(operation: Operation, get: Getter) -> Field | None:
-    """Rows of a table, chosen by indices."""
-    found = get(operation.argument("indices"))
-    if found is None:
-        return None
-    made = fields.inserted(found, len(found.shape))
-    return fields.expanded(made, operation.outputs[0].shape)
-
-
-def anywhere(operation: Operation, get: Getter) -> Any:
-    """Reads places that depend on values: any unit may see all that its sources see."""
-    return whole(operation, [part for item in operation.inputs if (part := get(item))])
-
-
-@only
-def unfold(operation: Operation, found: Field) -> Any:
-    """Patches (``im2col``): each element is taken to see its whole patch, an upper bound."""
-    return replace(whole(operation, [found])[0], guessed=True)

@@ -54,24 +54,29 @@ def _channels_first(graph: Graph, view: View) -> bool:
     return False
 
 
+def _spatial(graph: Graph) -> View:
+    return next((view for view in graph.inputs if input_axes(graph, view)), graph.inputs[0])
+
+
 class Fields:
     """The fields of all tensors of a graph with respect to one of its inputs.
 
     Args:
         graph: a traced forward pass, in evaluation mode.
-        source: the input; the first one by default.
+        source: the input; by default the first one that has axes to follow.
         axes: its axes to follow; by default those behind batch and channels.
     """
 
     def __init__(
         self, graph: Graph, source: View | None = None, axes: Sequence[int] | None = None
     ) -> None:
-        self.source = source or graph.inputs[0]
+        self.source = source or _spatial(graph)
         self.axes = tuple(input_axes(graph, self.source) if axes is None else axes)
         self.extents = tuple(self.source.shape[axis] for axis in self.axes)
         self.unknown: dict[str, int] = {}
         self._memory: dict[int, _Memory] = {}
         self._by_output: dict[int, list[Field | None]] = {}
+        self._after_write: dict[tuple[int, int], Field | None] = {}
         self._changing = {view.storage for item in graph.operations for view in item.written}
         if self.axes:
             first = fields.input_field(self.source.shape, self.axes)
@@ -82,6 +87,17 @@ class Fields:
     def of(self, operation: Operation) -> list[Field | None]:
         """Fields of the outputs of an operation, at the time when it ran."""
         return self._by_output.get(operation.index, [None] * len(operation.outputs))
+
+    def left_by(self, operations: Sequence[Operation], view: View) -> Field | None:
+        """The field of a tensor when some operations had ended, writes through views included."""
+        for operation in reversed(operations):
+            for output, found in zip(operation.outputs, self.of(operation), strict=True):
+                if (output.storage, output.shape) == (view.storage, view.shape):
+                    return found
+            if (operation.index, view.storage) in self._after_write:
+                found = self._after_write[operation.index, view.storage]
+                return found if found is None or found.shape == view.shape else self.get(view)
+        return self.get(view)
 
     # -- one operation ---------------------------------------------------------------------
 
@@ -98,6 +114,8 @@ class Fields:
         for place, (view, found) in enumerate(zip(operation.outputs, made, strict=True)):
             if view.storage in written:
                 self._write(view, found)
+                memory = self._memory[view.storage]
+                self._after_write[operation.index, view.storage] = memory.fields[memory.base]
             elif view.storage in self._memory:
                 self._derive(view, operation, place)
             elif found is not None or view.storage in self._changing:
@@ -110,16 +128,25 @@ class Fields:
         rule = rule_for(operation)
         if rule is None:
             return [self._guess(operation, view) for view in operation.outputs]
-        made = rule(operation, self.get)
-        if isinstance(made, list):
-            return made
-        return [made, *[None] * (len(operation.outputs) - 1)][: len(operation.outputs)]
+        given = rule(operation, self.get)
+        made: list[Field | None] = given if isinstance(given, list) else [given]
+        made = [*made, *[None] * (len(operation.outputs) - len(made))][: len(operation.outputs)]
+        if _misshapen(operation, made):
+            return [self._guess(operation, view) for view in operation.outputs]
+        if any(item is not None and item.guessed for item in made) and not any(
+            (found := self.get(item)) is not None and found.guessed for item in operation.inputs
+        ):
+            self._name(operation)
+        return made
 
     def _guess(self, operation: Operation, view: View) -> Field | None:
         if not any(self.get(item) is not None for item in operation.inputs):
             return None
-        self.unknown[operation.qualified_name] = self.unknown.get(operation.qualified_name, 0) + 1
+        self._name(operation)
         return fields.whole_field(view.shape, self.extents, guessed=True)
+
+    def _name(self, operation: Operation) -> None:
+        self.unknown[operation.qualified_name] = self.unknown.get(operation.qualified_name, 0) + 1
 
     # -- storages and their views ----------------------------------------------------------
 
@@ -152,6 +179,7 @@ class Fields:
             return None
         if prod(base.shape) == view.count and _dense(view):
             return fields.viewed(base, view.shape)
+        self.unknown.setdefault("a view of unknown origin", 1)
         return fields.whole_field(view.shape, self.extents, guessed=True)
 
     def _write(self, view: View, found: Field | None) -> None:
@@ -166,6 +194,7 @@ class Fields:
             return
         while key != memory.base:
             if key not in memory.parents:
+                self.unknown.setdefault("a write through a view of unknown origin", 1)
                 found = fields.whole_field(memory.base[1], self.extents, guessed=True)
                 break
             operation, parent, place = memory.parents[key]
@@ -254,6 +283,14 @@ def _region(operation: Operation, place: int, parent: View) -> tuple[int | None,
         begin = sum(view.shape[axis] for view in operation.outputs[:place])
         return axis, slice(begin, begin + operation.outputs[place].shape[axis])
     return None, slice(None)
+
+
+def _misshapen(operation: Operation, made: Sequence[Field | None]) -> bool:
+    """Whether a rule gave a field of another shape than the output: it does not know this form."""
+    return any(
+        found is not None and found.shape != view.shape
+        for found, view in zip(made, operation.outputs, strict=True)
+    )
 
 
 def _key(view: View) -> _Key:

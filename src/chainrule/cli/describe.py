@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,6 +103,11 @@ def describe_command(
 
     Nothing is run and nothing is allocated unless --prove or --effective asks for it.
     """
+    table_only = {
+        "memory": memory, "prove": prove, "columns": columns, "depth": depth, "export": export,
+        "unit": unit,
+    }  # fmt: skip
+    _refuse_idle(effective is not None, table_only, images is not None)
     if effective is not None:
         _effective(network, input_, effective, images, html, json_output)
         return
@@ -126,6 +132,20 @@ def describe_command(
             typer.echo(_unit_words(seen))
     if prove and not answer.proved:
         raise typer.Exit(1)
+
+
+def _refuse_idle(measures: bool, table_only: Mapping[str, object], images: bool) -> None:
+    """Options that would be ignored are refused, so that nobody believes they did something."""
+    from chainrule.errors import RecipeError
+
+    idle = [f"--{name}" for name, given in table_only.items() if given not in (None, False)]
+    if measures and idle:
+        raise RecipeError(
+            f"{', '.join(idle)} got a value with --effective, which measures one layer and prints "
+            "no table: leave out the one or the other"
+        )
+    if images and not measures:
+        raise RecipeError("--images is measured on by --effective LAYER only: add it")
 
 
 def _check_depth(depth: int | None) -> None:
