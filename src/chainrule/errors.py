@@ -4,6 +4,7 @@
     ├── NotationError        a network's text cannot be read; shows the line and a caret
     ├── ShapeError           two layers do not fit together; names both and the mend
     ├── NetworkError         no network by that name, file or attribute
+    ├── GradientError        a gradient cannot be checked: nothing to differentiate, not finite
     ├── DataError            data are missing, damaged or not what the recipe needs
     ├── RecipeError          a recipe has an unknown key, a wrong value or a contradiction
     ├── RunError             the run store cannot be opened, or holds no such run
@@ -47,6 +48,10 @@ class ShapeError(ChainruleError):
 
 class NetworkError(ChainruleError):
     """No network can be found or built under the given name."""
+
+
+class GradientError(ChainruleError):
+    """A gradient cannot be checked: nothing to differentiate, not finite, backward fails."""
 
 
 class DataError(ChainruleError):

@@ -31,12 +31,7 @@ def load_attribute(where: str, what: str, call: str | None) -> nn.Module:
     """
     name = f"{where}:{what}"
     positional, keywords = _arguments(call, name)
-    found: Any = _import(where)
-    for part in what.split("."):
-        if not hasattr(found, part):
-            near = suggestion(part, [item for item in dir(found) if not item.startswith("_")])
-            raise NetworkError(f"'{where}' has no '{part}'{near}")
-        found = getattr(found, part)
+    found = attribute(where, what)
     if isinstance(found, nn.Module):
         if call is not None:
             raise NetworkError(f"'{name}' is a module already: leave {call} out")
@@ -50,6 +45,21 @@ def load_attribute(where: str, what: str, call: str | None) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise NetworkError(f"{name} gives a {type(made).__name__}, wants a torch.nn.Module")
     return made
+
+
+def attribute(where: str, what: str) -> Any:
+    """The object that ``where:what`` names, as it is.
+
+    Raises:
+        NetworkError: no such module, file or attribute, or an error in it.
+    """
+    found: Any = _import(where)
+    for part in what.split("."):
+        if not hasattr(found, part):
+            near = suggestion(part, [item for item in dir(found) if not item.startswith("_")])
+            raise NetworkError(f"'{where}' has no '{part}'{near}")
+        found = getattr(found, part)
+    return found
 
 
 def _arguments(call: str | None, name: str) -> tuple[list[Any], dict[str, Any]]:
