@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from chainrule.analysis.description import Description
     from chainrule.analysis.effective import effective_field
     from chainrule.analysis.unit import unit_box
+    from chainrule.gradients.check import check_gradients
+    from chainrule.gradients.result import GradientCheck
     from chainrule.network.notation import parse
     from chainrule.network.source import network
     from chainrule.network.spec import NetworkSpec
@@ -39,12 +41,14 @@ __all__ = [
     "ChainruleError",
     "Dataset",
     "Description",
+    "GradientCheck",
     "NetworkSpec",
     "Recipe",
     "RunStore",
     "TrainingResult",
     "TrainingStopped",
     "__version__",
+    "check_gradients",
     "compare",
     "convolutionalize",
     "describe",
@@ -61,11 +65,13 @@ __all__ = [
 _WHERE = {
     "Dataset": "chainrule.training.data.dataset",
     "Description": "chainrule.analysis.description",
+    "GradientCheck": "chainrule.gradients.result",
     "NetworkSpec": "chainrule.network.spec",
     "Recipe": "chainrule.training.recipe",
     "RunStore": "chainrule.record.store",
     "TrainingResult": "chainrule.training.result",
     "TrainingStopped": "chainrule.training.interrupt",
+    "check_gradients": "chainrule.gradients.check",
     "compare": "chainrule.analysis.compare",
     "convolutionalize": "chainrule.analysis.convolutionalize",
     "describe": "chainrule.analysis.describe",

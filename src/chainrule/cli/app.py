@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from chainrule._version import __version__
+from chainrule.cli.check import check_command
 from chainrule.cli.describe import (
     compare_command,
     convolutionalize_command,
@@ -42,6 +43,7 @@ class PanelCommand(TyperCommand):
 
 
 app.command("describe", cls=PanelCommand)(describe_command)
+app.command("check", cls=PanelCommand)(check_command)
 app.command("compare", cls=PanelCommand)(compare_command)
 app.command("convolutionalize", cls=PanelCommand)(convolutionalize_command)
 app.command("train", cls=PanelCommand)(train_command)

@@ -28,6 +28,7 @@ class PipeConsole(Console):
 
 def show(answer: Any) -> None:
     """Print an answer to standard output: colours on a terminal, plain text elsewhere."""
+    import chainrule.report.checked
     import chainrule.report.described  # noqa: F401 - registers the looks of more answers
 
     PipeConsole(highlight=False).print(renderable(answer))

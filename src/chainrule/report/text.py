@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+import chainrule.report.checked
 import chainrule.report.described  # noqa: F401 - registers the looks of more answers
 from chainrule.report.terminal import renderable
 
