@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from chainrule.network import spec
-from chainrule.network.shapes import Flatten, LayerShape, plan
+from chainrule.network.shapes import Flatten, LayerShape, Unflatten, plan
 from chainrule.nn.dropconnect import DropConnectConv2d, DropConnectLinear
 from chainrule.nn.global_average_pool import GlobalAveragePool
 from chainrule.nn.maxout import Maxout
@@ -54,6 +54,11 @@ def _module(placed: LayerShape) -> nn.Module:
         case spec.Pool():
             kind = nn.AvgPool2d if layer.average else nn.MaxPool2d
             return kind(layer.kernel, layer.stride, layer.padding)
+        case spec.Pool1d():
+            line = nn.AvgPool1d if layer.average else nn.MaxPool1d
+            return line(layer.kernel, layer.stride, layer.padding)
+        case Unflatten():
+            return nn.Unflatten(1, (1, features))
         case spec.GlobalAveragePool():
             return GlobalAveragePool()
         case spec.Dropout(probability):
@@ -73,6 +78,8 @@ def _weighted(placed: LayerShape, features: int) -> nn.Module:
     match layer:
         case spec.Conv():
             return _convolution(layer, features)
+        case spec.Conv1d(kernel, filters, stride, padding, bias):
+            return nn.Conv1d(features, filters, kernel, stride, padding, bias=bias)
         case spec.FullyConnected(units, bias, None):
             return nn.Linear(features, units, bias=bias)
         case spec.FullyConnected(units, bias, float(drop)):

@@ -9,7 +9,8 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from chainrule.errors import NotationError, suggestion
 
 LAYERS = (
-    *("INPUT", "CONV", "FC", "MAXOUT", "POOL", "AVGPOOL", "GAP", "RELU", "LRELU", "ELU"),
+    *("INPUT", "CONV", "CONV1D", "FC", "MAXOUT", "POOL", "POOL1D", "AVGPOOL", "AVGPOOL1D", "GAP"),
+    *("RELU", "LRELU", "ELU"),
     *("SIGMOID", "TANH", "BN", "DROPOUT", "DROPCONNECT", "RES", "DROPPATH"),
 )
 _WORDS = {

@@ -20,10 +20,12 @@ GRAMMAR = r"""
     at: NUMBER "@" NUMBER "x"i NUMBER
     size: NUMBER
     layers: _layer (_SEPARATOR _layer)* _SEPARATOR?
-    _layer: conv | fc | maxout | pool | gap | activation | bn | dropout | dropconnect
-          | repeat | residual | droppath
+    _layer: conv | conv1d | pool1d | fc | maxout | pool | gap | activation | bn | dropout
+          | dropconnect | repeat | residual | droppath
 
     conv: "CONV"i pair "-" NUMBER conv_option*
+    conv1d: "CONV1D"i NUMBER "-" NUMBER conv_option*
+    pool1d: POOL1D NUMBER pool_option*
     conv_option: stride | padding | dilation | groups | bias
     fc: "FC"i "-" NUMBER bias?
     maxout: "MAXOUT"i NUMBER "-" NUMBER
@@ -47,6 +49,7 @@ GRAMMAR = r"""
     pair: NUMBER ("x"i NUMBER)?
     real: DECIMAL | NUMBER
 
+    POOL1D.2: "AVGPOOL1D"i | "POOL1D"i
     POOL: "AVGPOOL"i | "POOL"i
     PLAIN.2: "RELU"i | "SIGMOID"i | "TANH"i
     SCALED.2: "LRELU"i | "ELU"i
@@ -173,6 +176,39 @@ class _ToSpec(Transformer[Token, spec.NetworkSpec]):
         filters = self._whole(items[1], 1, "number of filters")
         usual = spec.usual_padding(kernel, options.get("dilation", (1, 1)))
         return spec.Conv(kernel, filters, **{"padding": usual} | options)
+
+    @v_args(meta=True)
+    def conv1d(self, meta: Any, items: list[Any]) -> spec.Conv1d:
+        options = self._along_a_line(meta, items[2:], ("stride", "padding", "bias"))
+        kernel = self._whole(items[0], 1, "filter size")
+        filters = self._whole(items[1], 1, "number of filters")
+        return spec.Conv1d(kernel, filters, **{"padding": (kernel - 1) // 2} | options)
+
+    @v_args(meta=True)
+    def pool1d(self, meta: Any, items: list[Any]) -> spec.Pool1d:
+        options = self._along_a_line(meta, items[2:], ("stride", "padding"))
+        kernel = self._whole(items[1], 1, "pooling window")
+        if options.get("padding", 0) > kernel // 2:
+            raise NotationError(
+                f"pooling takes a padding of at most half its window ({kernel // 2})",
+                self.text,
+                meta.start_pos,
+            )
+        average = str(items[0]).upper() == "AVGPOOL1D"
+        return spec.Pool1d(kernel, **{"stride": kernel} | options, average=average)
+
+    def _along_a_line(
+        self, meta: Any, items: list[tuple[str, Any]], known: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Options whose pairs are one number."""
+        options = self._options(meta, items)
+        for name, value in options.items():
+            if name not in known or (isinstance(value, tuple) and value[0] != value[1]):
+                raise NotationError(
+                    f"{name} does not go with a layer along a line: it takes "
+                    f"{', '.join(known)}, each one number", self.text, meta.start_pos,
+                )  # fmt: skip
+        return {k: v[0] if isinstance(v, tuple) else v for k, v in options.items()}
 
     def _options(self, meta: Any, items: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in items]

@@ -25,6 +25,14 @@ class Flatten(Layer):
 
 
 @dataclass(frozen=True)
+class Unflatten(Layer):
+    """A vector as a line with one channel; put in where a layer along a line follows a vector."""
+
+    def __str__(self) -> str:
+        return "UNFLATTEN"
+
+
+@dataclass(frozen=True)
 class LayerShape:
     """A layer in its place.
 
@@ -111,19 +119,22 @@ def _sequence(layers: tuple[Layer, ...], before: _Before, prefix: str) -> tuple[
 
 def _with_flatten(layer: Layer, shape: Shape) -> tuple[Layer, ...]:
     wants_vector = isinstance(layer, spec.FullyConnected | spec.Maxout)
+    if isinstance(layer, spec.Conv1d | spec.Pool1d) and len(shape) == 1:
+        return (Unflatten(), layer)
     return (Flatten(), layer) if wants_vector and len(shape) > 1 else (layer,)
 
 
 def _kind(layer: Layer) -> str:
     if isinstance(layer, spec.Activation):
         return layer.name.lower()
-    if isinstance(layer, spec.Pool):
+    if isinstance(layer, spec.Pool | spec.Pool1d):
         return "avgpool" if layer.average else "pool"
     return _KINDS[type(layer)]
 
 
 _KINDS: dict[type[Layer], str] = {
     spec.Conv: "conv",
+    spec.Conv1d: "conv",
     spec.FullyConnected: "fc",
     spec.Maxout: "maxout",
     spec.GlobalAveragePool: "gap",
@@ -131,11 +142,14 @@ _KINDS: dict[type[Layer], str] = {
     spec.Dropout: "dropout",
     spec.Residual: "res",
     Flatten: "flatten",
+    Unflatten: "unflatten",
 }
 
 
 def _place(layer: Layer, name: str, before: _Before) -> LayerShape:
     shape = before.shape
+    if isinstance(layer, spec.Conv1d | spec.Pool1d):
+        return _along_a_line(layer, name, before)
     match layer:
         case spec.Conv():
             return _convolution(layer, name, before)
@@ -155,9 +169,34 @@ def _place(layer: Layer, name: str, before: _Before) -> LayerShape:
             return LayerShape(name, layer, shape, shape, 2 * shape[0])
         case spec.Residual():
             return _residual(layer, name, before)
-        case Flatten():
-            return LayerShape(name, layer, shape, (prod(shape),), 0)
+        case Flatten() | Unflatten():
+            flat = (prod(shape),)
+            output = flat if isinstance(layer, Flatten) else (1, *flat)
+            return LayerShape(name, layer, shape, output, 0)
     return LayerShape(name, layer, shape, shape, 0)
+
+
+def _along_a_line(layer: spec.Conv1d | spec.Pool1d, name: str, before: _Before) -> LayerShape:
+    """A window sliding over a line (C, L)."""
+    if len(before.shape) != 2:
+        raise ShapeError(
+            f"{layer} ('{name}') wants a vector or a line, but {before.words} gives a volume of "
+            f"{words(before.shape)}: use CONV and POOL there"
+        )
+    channels, length = before.shape
+    room = length + 2 * layer.padding - layer.kernel
+    if room < 0:
+        raise ShapeError(
+            f"{layer} ('{name}') needs a length of at least {layer.kernel}, but {before.words} "
+            f"gives {length} ({length + 2 * layer.padding} with padding): use a smaller window"
+        )
+    rest = room % layer.stride
+    note = f"the last {rest} of the padded input never seen" if rest else ""
+    output = room // layer.stride + 1
+    if isinstance(layer, spec.Pool1d):
+        return LayerShape(name, layer, before.shape, (channels, output), 0, note)
+    count = layer.filters * (layer.kernel * channels + layer.bias)
+    return LayerShape(name, layer, before.shape, (layer.filters, output), count, note)
 
 
 def _convolution(layer: spec.Conv, name: str, before: _Before) -> LayerShape:

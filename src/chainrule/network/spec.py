@@ -67,6 +67,23 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True)
+class Conv1d(Layer):
+    """Convolution along a line; a vector before it is a line with one channel."""
+
+    kernel: int
+    filters: int
+    stride: int = 1
+    padding: int = 0
+    bias: bool = True
+
+    def __str__(self) -> str:
+        text = f"CONV1D{self.kernel}-{self.filters}"
+        text += "" if self.stride == 1 else f"/{self.stride}"
+        text += "" if self.padding == (self.kernel - 1) // 2 else f" p{self.padding}"
+        return text + ("" if self.bias else " b0")
+
+
+@dataclass(frozen=True)
 class FullyConnected(Layer):
     """Fully connected; flattens a volume. ``drop`` as in Conv."""
 
@@ -106,6 +123,21 @@ class Pool(Layer):
         text = f"{'AVGPOOL' if self.average else 'POOL'}{_by(self.kernel)}"
         text += "" if self.stride == self.kernel else f"/{_by(self.stride)}"
         return text + _option("p", self.padding, (0, 0))
+
+
+@dataclass(frozen=True)
+class Pool1d(Layer):
+    """Max- or average-pooling along a line."""
+
+    kernel: int
+    stride: int
+    padding: int = 0
+    average: bool = False
+
+    def __str__(self) -> str:
+        text = f"{'AVGPOOL1D' if self.average else 'POOL1D'}{self.kernel}"
+        text += "" if self.stride == self.kernel else f"/{self.stride}"
+        return text + ("" if self.padding == 0 else f" p{self.padding}")
 
 
 @dataclass(frozen=True)
@@ -214,7 +246,7 @@ class NetworkSpec:
         layers = list(self.layers)
         for place in range(len(layers) - 1, -1, -1):
             layer = layers[place]
-            if isinstance(layer, Conv):
+            if isinstance(layer, Conv | Conv1d):
                 layers[place] = replace(layer, filters=outputs)
                 break
             if isinstance(layer, FullyConnected | Maxout):
