@@ -1,10 +1,11 @@
 """Every error that chainrule raises on purpose.
 
     ChainruleError
-    ├── NotationError        a network's text cannot be read; shows the line and a caret
+    ├── NotationError        a text cannot be read (network, equations); shows line and caret
     ├── ShapeError           two layers do not fit together; names both and the mend
     ├── NetworkError         no network by that name, file or attribute
     ├── GradientError        a gradient cannot be checked: nothing to differentiate, not finite
+    ├── DerivationError      a derivation failed its own proof and is not shown
     ├── DataError            data are missing, damaged or not what the recipe needs
     ├── RecipeError          a recipe has an unknown key, a wrong value or a contradiction
     ├── RunError             the run store cannot be opened, or holds no such run
@@ -29,7 +30,7 @@ class ChainruleError(Exception):
 
 
 class NotationError(ChainruleError):
-    """A network's text cannot be read: shows the line, a caret and what was expected.
+    """A text cannot be read (a network, equations): shows the line, a caret, what was expected.
 
     Args:
         message: what was found and what was expected, in one line.
@@ -52,6 +53,12 @@ class NetworkError(ChainruleError):
 
 class GradientError(ChainruleError):
     """A gradient cannot be checked: nothing to differentiate, not finite, backward fails."""
+
+
+class DerivationError(ChainruleError):
+    """A derivation failed its own proof: the input was fine, the answer is not shown."""
+
+    exit_code = 1
 
 
 class DataError(ChainruleError):
