@@ -1,6 +1,6 @@
 """A hand-written backward with a slip, and the line that finds it.
 
-    chainrule check examples/wrong_backward.py:Net --input 4
+chainrule check examples/wrong_backward.py:Net --input 4
 """
 
 import torch

@@ -33,8 +33,10 @@ def weighted_layers(module: nn.Module) -> Iterator[tuple[str, WeightedLayer]]:
             yield name, layer
 
 
-def weight_groups(layer: WeightedLayer) -> list[Tensor]:
+def weight_groups(layer: WeightedLayer, weight: Tensor | None = None) -> list[Tensor]:
     """Views of a layer's weight, one per group of channels, the unit's axis first.
+
+    ``weight`` stands in for the layer's own, such as its gradient.
 
     In each view (units, inputs, *kernel) the entry f holds the incoming weights of unit f;
     a transposed convolution stores them with the first two axes swapped. Groups are separate
@@ -44,9 +46,10 @@ def weight_groups(layer: WeightedLayer) -> list[Tensor]:
         >>> [tuple(view.shape) for view in weight_groups(nn.ConvTranspose2d(4, 6, 3, groups=2))]
         [(3, 2, 3, 3), (3, 2, 3, 3)]
     """
+    weight = layer.weight if weight is None else weight
     if isinstance(layer, nn.Linear):
-        return [layer.weight]
-    parts = layer.weight.chunk(layer.groups)
+        return [weight]
+    parts = weight.chunk(layer.groups)
     return [part.transpose(0, 1) for part in parts] if layer.transposed else list(parts)
 
 
