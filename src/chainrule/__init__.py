@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from chainrule.analysis.description import Description
     from chainrule.analysis.effective import effective_field
     from chainrule.analysis.unit import unit_box
+    from chainrule.derivation.answer import Derivation
+    from chainrule.derivation.derive import derive
     from chainrule.gradients.check import check_gradients
+    from chainrule.gradients.curvature import curvature
+    from chainrule.gradients.curvature_answer import Curvature
+    from chainrule.gradients.flow import flow
+    from chainrule.gradients.flow_answer import Flow
     from chainrule.gradients.result import GradientCheck
     from chainrule.network.notation import parse
     from chainrule.network.source import network
@@ -39,8 +45,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChainruleError",
+    "Curvature",
     "Dataset",
+    "Derivation",
     "Description",
+    "Flow",
     "GradientCheck",
     "NetworkSpec",
     "Recipe",
@@ -51,8 +60,11 @@ __all__ = [
     "check_gradients",
     "compare",
     "convolutionalize",
+    "curvature",
+    "derive",
     "describe",
     "effective_field",
+    "flow",
     "load_data",
     "network",
     "parse",
@@ -63,8 +75,11 @@ __all__ = [
 
 # torch takes seconds to import, so each name brings its module when it is first used
 _WHERE = {
+    "Curvature": "chainrule.gradients.curvature_answer",
     "Dataset": "chainrule.training.data.dataset",
+    "Derivation": "chainrule.derivation.answer",
     "Description": "chainrule.analysis.description",
+    "Flow": "chainrule.gradients.flow_answer",
     "GradientCheck": "chainrule.gradients.result",
     "NetworkSpec": "chainrule.network.spec",
     "Recipe": "chainrule.training.recipe",
@@ -74,8 +89,11 @@ _WHERE = {
     "check_gradients": "chainrule.gradients.check",
     "compare": "chainrule.analysis.compare",
     "convolutionalize": "chainrule.analysis.convolutionalize",
+    "curvature": "chainrule.gradients.curvature",
+    "derive": "chainrule.derivation.derive",
     "describe": "chainrule.analysis.describe",
     "effective_field": "chainrule.analysis.effective",
+    "flow": "chainrule.gradients.flow",
     "load_data": "chainrule.training.data.load",
     "parse": "chainrule.network.notation",
     "register_operation": "chainrule.analysis.custom",

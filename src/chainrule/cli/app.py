@@ -11,11 +11,14 @@ from typer.core import TyperCommand
 
 from chainrule._version import __version__
 from chainrule.cli.check import check_command
+from chainrule.cli.curvature import curvature_command
+from chainrule.cli.derive import derive_command
 from chainrule.cli.describe import (
     compare_command,
     convolutionalize_command,
     describe_command,
 )
+from chainrule.cli.flow import flow_command
 from chainrule.cli.runs import runs_app
 from chainrule.cli.train import train_command
 from chainrule.errors import ChainruleError
@@ -44,6 +47,9 @@ class PanelCommand(TyperCommand):
 
 app.command("describe", cls=PanelCommand)(describe_command)
 app.command("check", cls=PanelCommand)(check_command)
+app.command("derive", cls=PanelCommand)(derive_command)
+app.command("curvature", cls=PanelCommand)(curvature_command)
+app.command("flow", cls=PanelCommand)(flow_command)
 app.command("compare", cls=PanelCommand)(compare_command)
 app.command("convolutionalize", cls=PanelCommand)(convolutionalize_command)
 app.command("train", cls=PanelCommand)(train_command)

@@ -14,13 +14,34 @@ from chainrule.analysis.compare import NetworkComparison
 from chainrule.analysis.description import Description
 from chainrule.analysis.effective import EffectiveField
 from chainrule.analysis.table import NetworkTable
+from chainrule.derivation.answer import Derivation
 from chainrule.errors import RunError
+from chainrule.gradients.curvature_answer import Curvature
+from chainrule.gradients.flow_answer import Flow
 from chainrule.record.atomic import write_atomically
 from chainrule.record.run import RunComparison, RunList, RunRecord
-from chainrule.report import figures
+from chainrule.report import derived_page, figures
 from chainrule.report.columns import COLUMNS, rows_of
+from chainrule.report.curved import curvature_rows, curvature_words
+from chainrule.report.curved_pictures import plane_picture, spectrum_picture
+from chainrule.report.derived import end_rows, graph_rows
 from chainrule.report.described import comparison_rows, effective_rows, proof_rows, summary
 from chainrule.report.field_picture import field_picture
+from chainrule.report.flowed import (
+    COLUMNS as FLOW_COLUMNS,
+)
+from chainrule.report.flowed import (
+    RECURRENT,
+    fact_rows,
+    finding_rows,
+    recurrent_rows,
+    row_cells,
+)
+from chainrule.report.flowed_pictures import (
+    gradients_picture,
+    histograms_picture,
+    singular_values_picture,
+)
 from chainrule.report.graph_picture import graph_picture
 from chainrule.report.statistics import top_confusions, wilson_interval
 from chainrule.report.words import duration, number, percent, shortened, volume
@@ -196,3 +217,70 @@ def _compared_title(answer: NetworkComparison) -> str:
 @html.register
 def _compared(answer: NetworkComparison) -> str:
     return _render("networks.html", answer=answer, rows=comparison_rows(answer))
+
+
+@_title.register
+def _curvature_title(answer: Curvature) -> str:
+    return f"Curvature of {shortened(answer.target, 70)}"
+
+
+@html.register
+def _curvature(answer: Curvature) -> str:
+    pictures = [("Eigenvalues of the Hessian", Markup(spectrum_picture(answer)))]
+    if answer.plane is not None:
+        heading = "Loss along the two eigenvectors of largest curvature"
+        pictures.insert(0, (heading, Markup(plane_picture(answer.plane))))
+    return _render(
+        "curvature.html",
+        words=curvature_words(answer),
+        rows=curvature_rows(answer),
+        pictures=pictures,
+    )
+
+
+@_title.register
+def _flow_title(answer: Flow) -> str:
+    return f"Flow through {shortened(answer.network, 70)}"
+
+
+@html.register
+def _flow(answer: Flow) -> str:
+    return _render(
+        "flow.html",
+        facts=fact_rows(answer),
+        findings=finding_rows(answer),
+        columns=FLOW_COLUMNS,
+        rows=[row_cells(row) for row in answer.layers],
+        recurrent_columns=RECURRENT,
+        recurrent=recurrent_rows(answer.recurrent),
+        pictures=[
+            ("Activations", "Histograms by layer", Markup(histograms_picture(answer))),
+            (
+                "Gradient of one example's loss by the output of each layer",
+                "Norm against depth",
+                Markup(gradients_picture(answer)),
+            ),
+            (
+                "Singular values of the layers' Jacobians",
+                "Largest, rms and smallest by layer",
+                Markup(singular_values_picture(answer)),
+            ),
+        ],
+    )
+
+
+@_title.register
+def _derivation_title(answer: Derivation) -> str:
+    return f"Gradient of {answer.output}"
+
+
+@html.register
+def _derivation(answer: Derivation) -> str:
+    return _render(
+        "derivation.html",
+        graph=graph_rows(answer),
+        picture=Markup(derived_page.picture(answer)),
+        steps=derived_page.steps(answer),
+        answers=derived_page.answers(answer),
+        end=end_rows(answer),
+    )

@@ -29,7 +29,10 @@ class PipeConsole(Console):
 def show(answer: Any) -> None:
     """Print an answer to standard output: colours on a terminal, plain text elsewhere."""
     import chainrule.report.checked
-    import chainrule.report.described  # noqa: F401 - registers the looks of more answers
+    import chainrule.report.curved
+    import chainrule.report.derived
+    import chainrule.report.described
+    import chainrule.report.flowed  # noqa: F401 - registers the looks of more answers
 
     PipeConsole(highlight=False).print(renderable(answer))
 

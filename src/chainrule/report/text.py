@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 
 import chainrule.report.checked
-import chainrule.report.described  # noqa: F401 - registers the looks of more answers
+import chainrule.report.curved
+import chainrule.report.derived
+import chainrule.report.described
+import chainrule.report.flowed  # noqa: F401 - registers the looks of more answers
 from chainrule.report.terminal import renderable
 
 WIDTH = 100
