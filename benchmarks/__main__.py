@@ -6,11 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import describing, start_up, training_step
+from benchmarks import checking, describing, start_up, training_step
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = {
+    "checking": checking.measure,
     "describing": describing.measure,
     "start_up": start_up.measure,
     "training_step": training_step.measure,

@@ -14,10 +14,10 @@ from torch import Tensor
 from chainrule.analysis.tracer import same_random_state
 from chainrule.errors import GradientError, suggestion
 from chainrule.gradients.at_start import loss_at_start
-from chainrule.gradients.compare import Plan, compare_tensor
+from chainrule.gradients.compare import Plan, compare_tensor, compare_tensors
 from chainrule.gradients.forward_mode import forward_mode_difference
 from chainrule.gradients.locate import locate
-from chainrule.gradients.numerical import METHODS, Differences, largest_effect, noise_of
+from chainrule.gradients.numerical import METHODS, Differences, largest_effect
 from chainrule.gradients.penalized import penalty_check, penalty_findings
 from chainrule.gradients.planner import DEAR, Planner
 from chainrule.gradients.prefix import Prefix
@@ -138,7 +138,7 @@ def _refuse(
 
 
 def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # ``torch.manual_seed`` looks for accelerators
     random.seed(seed)
     np.random.seed(seed % 2**32)
 
@@ -171,11 +171,11 @@ def _checked(target: Target, planner: Planner, shuffle: bool = False) -> Gradien
             f"not deterministic: the same point gives values that differ by up to {spread:.3g}, "
             "even with all random generators fixed; differences are only as certain as that"
         )
-    room = 0 if seconds > DEAR else _room(problem)
-    effect = largest_effect(problem, gradient)
-    differences = Differences(problem, noise_of(problem), room, first, effect)
     plan = planner.plan(problem, seconds, problem.watched)
-    rows = tuple(compare_tensor(differences, gradient, name, plan) for name in problem.leaves)
+    room = _room(problem) if seconds <= DEAR and (plan.exhaustive or plan.samples) else 0
+    effect = largest_effect(problem, gradient, first)
+    differences = Differences(problem, room, first, effect)
+    rows = compare_tensors(differences, gradient, plan)
     if shuffle:
         rows = _also_shuffled(differences, rows, plan, notes)
     verdict = gravest([row.verdict for row in rows])
@@ -245,9 +245,8 @@ def _also_shuffled(
         return rows
     if not all(bool(torch.isfinite(item).all()) for item in outputs):
         return rows
-    other = Differences(
-        moved, noise_of(moved), differences.room, outputs, largest_effect(moved, gradient)
-    )
+    effect = largest_effect(moved, gradient, outputs)
+    other = Differences(moved, differences.room, outputs, effect)
     made = []
     for row in rows:
         again = compare_tensor(other, gradient, row.name, plan)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from chainrule.gradients.examine import NEGLIGIBLE, Line, Opinion, Reading, examine, slope_along
-from chainrule.gradients.numerical import Differences, one_hot, scales, step_factor
-from chainrule.gradients.problem import as_real
+from chainrule.gradients.numerical import Differences, one_hot, scale_of, step_factor
+from chainrule.gradients.problem import Problem, as_real
 from chainrule.gradients.result import TensorCheck, gravest
 
 _EXAMINED = 40  # suspicious elements of one tensor that are looked at closely
@@ -58,8 +58,63 @@ class _Tally:
     note: str = ""
 
 
+_Seen = dict[tuple[str, int], Opinion]  # by tensor and number of its random direction
+
+
+def compare_tensors(
+    differences: Differences, gradient: dict[str, Tensor | None], plan: Plan
+) -> tuple[TensorCheck, ...]:
+    """The rows of all tensors.
+
+    Args:
+        differences: of a started problem.
+        gradient: in question, by name.
+        plan: how much is compared.
+    """
+    names = list(differences.problem.leaves)
+    seen: _Seen = {}
+    if not plan.exhaustive and plan.samples == 0 and not plan.few:
+        for number in range(plan.directions):
+            seen |= _all_at_once(differences, gradient, number)
+    return tuple(compare_tensor(differences, gradient, name, plan, seen) for name in names)
+
+
+def _all_at_once(
+    differences: Differences, gradient: dict[str, Tensor | None], number: int
+) -> _Seen:
+    """One difference along the random directions of all tensors together.
+
+    The gradient's slope is the sum of theirs. Where the sum is right to a small part of one
+    tensor's share, that tensor's slope is right: errors of several do not cancel along random
+    directions. Tensors whose share is too small for that are left to their own differences.
+    """
+    lines = {name: _line_of(differences, name, number) for name in differences.problem.leaves}
+    shares = {name: slope_along(gradient, line.kicks) for name, line in lines.items()}
+    first = max(line.first for line in lines.values())
+    kicks = {name: first * line.kicks[name] for name, line in lines.items()}
+    change, noise = (float(item) for item in differences.change(kicks))
+    error, bound = sum(shares.values()) - change / (2 * first), noise / (2 * first)
+    tolerance = tolerance_of(next(iter(kicks.values())).dtype)
+    whole = sum(abs(share) for share in shares.values())
+    if not abs(error) <= 10 * tolerance * whole + bound:
+        return {}
+    return {
+        (name, number): Opinion("agrees", share, Reading(share - error, bound, first))
+        for name, share in shares.items()
+        if abs(error) + bound <= 1e-3 * abs(share)
+    }
+
+
+def _line_of(differences: Differences, name: str, number: int) -> Line:
+    return random_line(differences.problem, name, seed=10 + number)
+
+
 def compare_tensor(
-    differences: Differences, gradient: dict[str, Tensor | None], name: str, plan: Plan
+    differences: Differences,
+    gradient: dict[str, Tensor | None],
+    name: str,
+    plan: Plan,
+    seen: _Seen | None = None,
 ) -> TensorCheck:
     """The row of one tensor.
 
@@ -68,11 +123,12 @@ def compare_tensor(
         gradient: in question, by name.
         name: the tensor.
         plan: how much is compared.
+        seen: opinions on random directions that are known already.
     """
     leaf = differences.problem.leaves[name]
     tally = _Tally(name)
     if not plan.exhaustive:
-        _directions(differences, gradient, tally, plan)
+        _directions(differences, gradient, tally, plan, seen or {})
     places = _places(leaf, gradient[name], plan)
     if len(places):
         _elements(differences, gradient, tally, places, plan)
@@ -170,7 +226,7 @@ def _look(
     boost: float,
 ) -> _Look:
     leaf = differences.problem.leaves[name]
-    scale = scales(leaf).flatten()[places]
+    scale = scale_of(differences.problem, name).flatten()[places]
     steps = boost * step_factor(as_real(leaf).dtype, plan.method) * scale
     numeric, noise = differences.along(name, steps, places, plan.method)
     numeric, noise = numeric.double(), noise.double()
@@ -197,7 +253,7 @@ def _examine_all(
 ) -> None:
     """Look closely at doubtful elements: the first ``differ`` disagree, the rest are too small."""
     leaf = as_real(differences.problem.leaves[tally.name])
-    scale = scales(differences.problem.leaves[tally.name]).flatten()
+    scale = scale_of(differences.problem, tally.name).flatten()
     own = leaf.abs().flatten()
     blind = 0
     for number, place in enumerate(places):
@@ -246,16 +302,21 @@ def _take(
 
 
 def _directions(
-    differences: Differences, gradient: dict[str, Tensor | None], tally: _Tally, plan: Plan
+    differences: Differences,
+    gradient: dict[str, Tensor | None],
+    tally: _Tally,
+    plan: Plan,
+    seen: _Seen,
 ) -> None:
-    problem = differences.problem
-    leaf = as_real(problem.leaves[tally.name])
+    leaf = as_real(differences.problem.leaves[tally.name])
     for number in range(plan.directions):
-        line = random_line(problem.leaves[tally.name], tally.name, seed=10 + number)
         tally.directions += 1
-        opinion = _at_first_sight(differences, gradient, line, leaf.dtype, plan)
+        opinion = seen.get((tally.name, number))
         if opinion is None:
-            opinion = examine(differences, gradient, line, tolerance_of(leaf.dtype), plan.few)
+            line = _line_of(differences, tally.name, number)
+            opinion = _at_first_sight(differences, gradient, line, plan) or examine(
+                differences, gradient, line, tolerance_of(leaf.dtype), plan.few
+            )
         _take(tally, opinion, None, leaf.dtype)
 
 
@@ -263,7 +324,6 @@ def _at_first_sight(
     differences: Differences,
     gradient: dict[str, Tensor | None],
     line: Line,
-    dtype: torch.dtype,
     plan: Plan,
 ) -> Opinion | None:
     """Agreement within what one difference allows; None where it must be examined.
@@ -272,6 +332,7 @@ def _at_first_sight(
     to what is allowed: with millions of units some always switch on the way.
     """
     analytic = slope_along(gradient, line.kicks)
+    tolerance = tolerance_of(next(iter(line.kicks.values())).dtype)
     for shorter in (0.1, 0.01) if plan.few else (1.0,):
         h = shorter * line.first
         kicks = {name: h * d for name, d in line.kicks.items()}
@@ -281,20 +342,22 @@ def _at_first_sight(
             change, noise, bend = *(float(item) for item in differences.change(kicks)), 0.0
         slope, bound = change / (2 * h), noise / (2 * h) + bend / h
         size = max(abs(analytic), abs(slope))
-        if abs(analytic - slope) <= 10 * tolerance_of(dtype) * size + bound and (
+        if abs(analytic - slope) <= 10 * tolerance * size + bound and (
             bound <= (1e-2 if plan.few else 1e-3) * size
         ):
             return Opinion("agrees", analytic, Reading(slope, bound, h))
     return None
 
 
-def random_line(leaf: Tensor, name: str, seed: int) -> Line:
-    """A direction that moves every element by its own scale, up or down."""
+def random_line(problem: Problem, name: str, seed: int) -> Line:
+    """A direction that moves every element of a leaf by its own scale, up or down."""
     generator = torch.Generator().manual_seed(seed)
-    real = as_real(leaf)
-    signs = torch.randint(0, 2, real.shape, generator=generator, dtype=torch.int8)
-    kick = scales(leaf).mul_(signs.mul_(2).sub_(1))
-    return Line({name: kick}, step_factor(real.dtype), 0.1)
+    scale = scale_of(problem, name)
+    signs = torch.randint(0, 2, scale.shape, generator=generator, dtype=torch.int8)
+    signs = signs.mul_(2).sub_(1)
+    kept = name in problem.scales  # a large one is ours alone: half the memory
+    kick = scale * signs if kept else scale.mul_(signs)
+    return Line({name: kick}, step_factor(scale.dtype), 0.1)
 
 
 def tolerance_of(dtype: torch.dtype) -> float:

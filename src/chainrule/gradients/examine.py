@@ -73,7 +73,7 @@ def slope_along(gradient: dict[str, torch.Tensor | None], kicks: Values) -> floa
     for name, kick in kicks.items():
         found = gradient[name]
         if found is not None:
-            total += float((as_real(found).double() * kick.double()).sum())
+            total += float(torch.dot(as_real(found).double().flatten(), kick.double().flatten()))
     return total
 
 

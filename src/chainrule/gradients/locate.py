@@ -20,7 +20,7 @@ from chainrule.errors import ChainruleError
 from chainrule.gradients.calls import Recorded, recorded, watched_calls
 from chainrule.gradients.compare import Plan, compare_tensor, random_line
 from chainrule.gradients.examine import examine
-from chainrule.gradients.numerical import Differences, largest_effect, noise_of, scales, step_factor
+from chainrule.gradients.numerical import Differences, largest_effect, scales, step_factor
 from chainrule.gradients.problem import Problem, Values, as_real, floats_of
 from chainrule.gradients.resemblance import resemblance
 from chainrule.gradients.result import Culprit, TensorCheck
@@ -93,8 +93,9 @@ def _checked_alone(call: Recorded) -> _Alone | None:
         torch.set_rng_state(call.state)
         problem.start()
         gradient = _real_gradient(call, problem) or problem.gradient_after_another()
-        effect = largest_effect(problem, gradient)
-        differences = Differences(problem, noise_of(problem), 0, effect=effect)
+        base = problem.evaluate(problem.leaves)
+        effect = largest_effect(problem, gradient, base)
+        differences = Differences(problem, base=base, effect=effect)
         rows = [
             compare_tensor(differences, gradient, name, _plan(problem.leaves[name]))
             for name in gradient
@@ -268,7 +269,7 @@ def _mended(differences: Differences, wrong: list[str], calls: list[Recorded]) -
     except Exception:  # noqa: BLE001 - what came after wanted a number, not a tensor
         return False
     for name in wrong:
-        line = random_line(problem.leaves[name], name, seed=30)
+        line = random_line(problem, name, seed=30)
         if examine(differences, gradient, line).verdict not in ("agrees", "kink"):
             return False
     return True

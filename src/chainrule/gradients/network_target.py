@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from chainrule.analysis.graph import Graph
 from chainrule.analysis.inputs import Example, Inputs, read_inputs, single_shape
@@ -17,6 +16,7 @@ from chainrule.errors import ChainruleError, GradientError
 from chainrule.gradients.measure import measure_of
 from chainrule.gradients.problem import Problem, Values
 from chainrule.gradients.samples import sample
+from chainrule.gradients.swapped import Swapped
 from chainrule.gradients.target import Target
 
 
@@ -102,7 +102,7 @@ def _failure(twin: nn.Module, inputs: Inputs, dtype: torch.dtype) -> Exception |
     buffers = {name: item.clone() for name, item in twin.named_buffers()}
     try:
         with torch.no_grad():
-            _call(twin, buffers, positional, named)
+            _runner(twin)(buffers, *positional, **named)
     except ChainruleError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is explained further on
@@ -110,13 +110,18 @@ def _failure(twin: nn.Module, inputs: Inputs, dtype: torch.dtype) -> Exception |
     return None
 
 
-def _call(twin: nn.Module, state: Values, positional: Any, named: Any) -> Any:
+def _runner(twin: nn.Module) -> Callable[..., Any]:
+    """Runs the copy with other tensors: ``run(state, *positional, **named)``."""
     if not isinstance(twin, torch.jit.ScriptModule):
-        return functional_call(twin, state, tuple(positional), dict(named))
-    own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
-    for name, item in state.items():  # scripted code reads its own tensors only
-        own[name].detach_().copy_(item)  # with its history, so that gradients arrive
-    return twin(*positional, **named)
+        return Swapped(twin)
+
+    def run(state: Values, *positional: Any, **named: Any) -> Any:
+        own = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+        for name, item in state.items():  # scripted code reads its own tensors only
+            own[name].detach_().copy_(item)  # with its history, so that gradients arrive
+        return twin(*positional, **named)
+
+    return run
 
 
 def _drawn(inputs: Inputs, dtype: torch.dtype) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -156,12 +161,13 @@ def _module_problem(
             f"{name} has no parameter that requires a gradient and no input of floats: nothing to "
             "check; unfreeze a parameter (requires_grad_()) or give inputs of floats"
         )
-    measure = measure_of(target, loss, targets, lambda: _outputs(twin, buffers, positional, named))
+    run = _runner(twin)
+    measure = measure_of(target, loss, targets, lambda: _outputs(run, buffers, positional, named))
 
     def function(values: Values) -> Any:
         state = {key: item for key, item in values.items() if key not in names} | fixed
         args, kwargs = _with(positional, named, names, values)
-        return measure(_call(twin, state, args, kwargs))
+        return measure(run(state, *args, **kwargs))
 
     return Problem(name, leaves, function, buffers=buffers, inputs=frozenset(names), module=twin)
 
@@ -176,10 +182,10 @@ def _values(twin: nn.Module, trainable: bool) -> Values:
     }
 
 
-def _outputs(twin: nn.Module, buffers: Values, positional: Any, named: Any) -> Any:
+def _outputs(run: Callable[..., Any], buffers: Values, positional: Any, named: Any) -> Any:
     with torch.no_grad():
         copies = {key: item.clone() for key, item in buffers.items()}
-        return _call(twin, copies, positional, named)
+        return run(copies, *positional, **named)
 
 
 def _input_names(

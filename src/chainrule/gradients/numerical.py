@@ -12,7 +12,9 @@ Estimating computational noise, SIAM J. Sci. Comput. 33 (2011). Extrapolation: L
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,12 +49,28 @@ def scales(tensor: Tensor) -> Tensor:
     return real.clamp_min_(0.1 * usual)  # ``abs`` made it ours
 
 
+def scale_of(problem: Problem, name: str) -> Tensor:
+    """The scales of a leaf, kept where it is small; not to be changed."""
+    leaf = problem.leaves[name]
+    if leaf.numel() > _SAMPLE:
+        return scales(leaf)
+    if name not in problem.scales:
+        problem.scales[name] = scales(leaf)
+    return problem.scales[name]
+
+
 def noise_of(problem: Problem) -> list[Tensor]:
     """The uncertainty of each output number: the spread of values at points that hardly differ.
 
     Args:
         problem: a started problem.
     """
+    rows = [problem.evaluate(point) for point in _points_beside(problem)]
+    return _spreads([torch.stack(list(column)) for column in zip(*rows, strict=True)])
+
+
+def _points_beside(problem: Problem) -> list[Values]:
+    """Points that hardly differ from the problem's own, which is the first of them."""
     generator = torch.Generator().manual_seed(2)
     kicks: Values = {}
     for name, leaf in sorted(problem.leaves.items(), key=lambda item: item[1].numel()):
@@ -63,27 +81,28 @@ def noise_of(problem: Problem) -> list[Tensor]:
         kicks[name] = like(real * kick, leaf)
     dtype = as_real(next(iter(problem.leaves.values()))).dtype
     tiny = 8 * torch.finfo(dtype).eps
-    rows = [
-        problem.evaluate(
-            problem.leaves
-            | {name: problem.leaves[name] + place * tiny * kick for name, kick in kicks.items()}
-        )
+    return [
+        problem.leaves
+        | {name: problem.leaves[name] + place * tiny * kick for name, kick in kicks.items()}
         for place in range(_POINTS)
     ]
-    return [
-        _spread(torch.stack([as_real(item) for item in column]))
-        for column in zip(*rows, strict=True)
-    ]
 
 
-def largest_effect(problem: Problem, gradient: dict[str, Tensor | None]) -> float:
+def _spreads(columns: list[Tensor]) -> list[Tensor]:
+    """Noise of each output number from outputs at neighbouring points, (points, ...)."""
+    return [_spread(as_real(item)) for item in columns]
+
+
+def largest_effect(
+    problem: Problem, gradient: dict[str, Tensor | None], outputs: list[Tensor]
+) -> float:
     """The largest ``|gradient| * scale`` of any element, or the size of the value if that is more.
 
     Args:
         problem: a started problem.
         gradient: by name.
+        outputs: its values at the point.
     """
-    outputs = problem.evaluate(problem.leaves)
     sizes = [
         sum(
             float((as_real(v) * as_real(item)).abs().sum())
@@ -92,7 +111,7 @@ def largest_effect(problem: Problem, gradient: dict[str, Tensor | None]) -> floa
     ]
     for name, found in gradient.items():
         if found is not None and found.numel():
-            sizes.append(float((as_real(found).abs() * scales(problem.leaves[name])).max()))
+            sizes.append(float((as_real(found).abs() * scale_of(problem, name)).max()))
     return max((size for size in sizes if math.isfinite(size)), default=0.0)
 
 
@@ -110,7 +129,6 @@ class Differences:
 
     Attributes:
         problem: a started problem.
-        noise: uncertainty of each of its output numbers.
         room: bytes that one evaluation holds, about.
         base: its outputs at the point itself, where they are known.
         effect: size of the value, or of its largest change when one element moves by its scale.
@@ -118,12 +136,19 @@ class Differences:
     """
 
     problem: Problem
-    noise: list[Tensor]
-    room: int
+    room: int = 0
     base: list[Tensor] = field(default_factory=list)
     effect: float = 0.0
     batched: bool | None = None
     _kept: Values = field(default_factory=dict)
+    _noise: list[Tensor] | None = None
+
+    @property
+    def noise(self) -> list[Tensor]:
+        """Uncertainty of each output number."""
+        if self._noise is None:
+            self._noise = noise_of(self.problem)
+        return self._noise
 
     def along(
         self, name: str, steps: Tensor, places: Tensor, method: str = "central"
@@ -178,7 +203,7 @@ class Differences:
         leaf = as_real(self.problem.leaves[name])
         generator = torch.Generator().manual_seed(7)
         signs = torch.randint(0, 2, leaf.shape, generator=generator).to(leaf.dtype) * 2 - 1
-        kick = step_factor(leaf.dtype) * signs * scales(self.problem.leaves[name])
+        kick = step_factor(leaf.dtype) * signs * scale_of(self.problem, name)
         change, noise = self.change({name: kick})
         slope, best = float(change), 1.0
         for factor in (10.0, 100.0):
@@ -187,6 +212,21 @@ class Differences:
                 break
             best = factor
         return best
+
+    def _at_many(self, points: Any, made: Callable[[Any], Values], count: int) -> list[Tensor]:
+        """The chosen outputs at ``count`` points in one call."""
+        problem = self.problem
+        problem.rewind()
+        buffers = {
+            key: item.expand(count, *item.shape).clone() for key, item in problem.buffers.items()
+        }
+
+        def one(point: Any, own: Values) -> tuple[Tensor, ...]:
+            outputs = floats_of(problem.function({**made(point), **own}))
+            return tuple(outputs[place] for place in problem.chosen)
+
+        with torch.no_grad():
+            return list(vmap(one, randomness="same")(points, buffers))
 
     def change(self, kicks: Values, both: bool = True) -> tuple[Tensor, Tensor]:
         """f(x + d) - f(x - d) along any direction d, projected, with its noise."""
@@ -212,7 +252,8 @@ class Differences:
     def _at(self, kicks: Values, sign: int) -> list[Tensor]:
         values = dict(self.problem.leaves)
         for name, kick in kicks.items():
-            values[name] = like(as_real(values[name]) + sign * kick, values[name])
+            moved = torch.add(as_real(values[name]), kick, alpha=sign)
+            values[name] = like(moved, values[name])
         return self.problem.evaluate(values)
 
     def uncertainty(self, change: list[Tensor], batch: bool) -> Tensor:
@@ -230,8 +271,8 @@ class Differences:
         try:
             change = self._batched_change(name, leaf, h, where, both)
             if self.batched is None:
-                kick = one_hot(leaf, int(where[0]), float(h[0]))
-                self.batched = self._agrees(name, kick, both, [item[0] for item in change])
+                kick = {name: one_hot(leaf, int(where[0]), float(h[0]))}
+                self.batched = self._agrees(kick, both, [item[0] for item in change])
         except Exception:  # noqa: BLE001 - whatever vmap cannot do is done one by one
             self._kept.clear()
             self.batched = False
@@ -252,19 +293,11 @@ class Differences:
         if both:
             flat[count + rows, where] -= h
         problem.evaluations += 2 * count
-        problem.rewind()
-        buffers = {
-            key: item.expand(2 * count, *item.shape).clone()
-            for key, item in problem.buffers.items()
-        }
 
-        def one(point: Tensor, own: Values) -> tuple[Tensor, ...]:
-            values = {**problem.leaves, name: like(point, original), **own}
-            outputs = floats_of(problem.function(values))
-            return tuple(outputs[place] for place in problem.chosen)
+        def made(point: Tensor) -> Values:
+            return {**problem.leaves, name: like(point, original)}
 
-        with torch.no_grad():
-            outputs = vmap(one, randomness="same")(points, buffers)
+        outputs = self._at_many(points, made, 2 * count)
         flat[rows, where] = flat[count + rows, where] = leaf.flatten()[where]
         return [item[:count] - item[count:] for item in outputs]
 
@@ -277,9 +310,9 @@ class Differences:
             self._kept[name] = kept
         return kept[:count]
 
-    def _agrees(self, name: str, kick: Tensor, both: bool, batched: list[Tensor]) -> bool:
+    def _agrees(self, kicks: Values, both: bool, batched: list[Tensor]) -> bool:
         """Whether one by one gives the same: vmap must not change what is computed."""
-        ends = [self._at({name: kick}, sign) for sign in ((1, -1) if both else (1, 0))]
+        ends = [self._at(kicks, sign) for sign in ((1, -1) if both else (1, 0))]
         return all(
             bool(((as_real(plus - minus) - as_real(item)).abs() <= 20 * noise + 1e-300).all())
             for plus, minus, item, noise in zip(*ends, batched, self.noise, strict=True)

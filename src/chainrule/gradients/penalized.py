@@ -11,7 +11,7 @@ from torch import Tensor
 from chainrule.errors import GradientError
 from chainrule.finding import Finding
 from chainrule.gradients.compare import Plan, compare_tensor
-from chainrule.gradients.numerical import Differences, largest_effect, noise_of
+from chainrule.gradients.numerical import Differences, largest_effect
 from chainrule.gradients.problem import Problem, Values
 from chainrule.gradients.result import GradientCheck, gravest
 from chainrule.gradients.target import Target
@@ -49,8 +49,9 @@ def penalty_check(target: Target, strength: float, kind: str, method: str) -> Gr
     small = all(leaf.numel() <= _MOST for leaf in problem.leaves.values())
     plan = Plan(exhaustive=small, method=method)
     gradient = problem.gradient()
-    effect = largest_effect(problem, gradient)
-    differences = Differences(problem, noise_of(problem), 0, effect=effect)
+    base = problem.evaluate(problem.leaves)
+    effect = largest_effect(problem, gradient, base)
+    differences = Differences(problem, base=base, effect=effect)
     rows = tuple(compare_tensor(differences, gradient, name, plan) for name in problem.leaves)
     dtype = str(next(iter(problem.leaves.values())).dtype).removeprefix("torch.")
     return GradientCheck(

@@ -42,6 +42,7 @@ class Problem:
         prefix: what need not be computed again, where an evaluation is dear.
         upstream: the fixed upstream gradient of each output.
         draws: whether it draws random numbers, which are then the same each time.
+        scales: of its leaves, as far as they are known.
         chosen: which of the function's float outputs count: those that autograd follows.
     """
 
@@ -57,6 +58,7 @@ class Problem:
     prefix: Prefix | None = None
     upstream: list[Tensor] = field(default_factory=list)
     chosen: list[int] = field(default_factory=list)
+    scales: Values = field(default_factory=dict, init=False)
     evaluations: int = 0
     needs_grad: bool = False
     _states: tuple[Any, ...] | None = None
