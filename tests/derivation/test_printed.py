@@ -110,3 +110,13 @@ def test_long_families_are_folded() -> None:
     text = str(derive(RNN, "h0"))
     assert "(likewise for 8 more)" in text
     assert "W^T multiplies the gradient 6 times" in text
+
+
+def test_graphs_with_more_paths_than_can_be_walked() -> None:
+    """Each value reads two before it: some 10^12 paths, counted and not walked."""
+    lines = ["h0 = w*x", "h1 = tanh(w*h0)"]
+    lines += [f"h{n} = tanh(h{n - 1} + w*h{n - 2})" for n in range(2, 60)]
+    answer = derive("\n".join(lines), "x")
+    assert answer["x"].paths[-1].endswith(" more")
+    assert int(answer["x"].paths[-1].split()[0].replace(",", "")) > 10**11
+    assert len(answer["x"].formula) < 200

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from chainrule.derivation.expression import (
     Expr,
@@ -82,6 +83,9 @@ class ChainRule:
     definitions: dict[str, Expr] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
     _letters: dict[str, str] = field(default_factory=dict)
+    _values: dict[Expr, Expr] = field(default_factory=dict)
+    _on_the_way: set[str] = field(default_factory=set)
+    _handed: dict[tuple[str, Expr], dict[str, Expr]] = field(default_factory=dict)
 
     @property
     def ends(self) -> frozenset[str]:
@@ -92,7 +96,7 @@ class ChainRule:
         """Fill ``gradients``."""
         program = self.program
         self._taken = {*program.names, *(n for e in self.given.values() for n in symbols_of(e))}
-        needed = self._needed()
+        needed = self._on_the_way = self._needed()
         for name in reversed(list(program.values)):
             if name in needed:
                 self._take(name, keep=bool(needed & set(program.read_by(name))))
@@ -120,7 +124,6 @@ class ChainRule:
         self.gradients[name] = Gradient(name, links, formula, named)
 
     def _links(self, name: str) -> Iterable[Link]:
-        wanted = {name}
         shape = self.program.shape(name)
         for reader in self.program.readers[name]:
             if reader not in self.gradients:
@@ -128,11 +131,19 @@ class ChainRule:
             value = self.program.values[reader]
             upstream = self.upstream(reader)
             out = symbol(reader, value.expr.shape)
-            part = pull_back(value.expr, out, upstream, wanted)[name]
+            part = self._pulled(reader, out, upstream)[name]
             local = None
             if shape == () and value.expr.shape == ():
-                local = self._abbreviate(pull_back(value.expr, out, number(1), wanted)[name])
+                local = self._abbreviate(self._pulled(reader, out, number(1))[name])
             yield Link(reader, upstream, self._abbreviate(expanded(part, shape)), local)
+
+    def _pulled(self, reader: str, out: Expr, upstream: Expr) -> dict[str, Expr]:
+        """What a value hands on to all that it is made of, found once."""
+        if (reader, upstream) not in self._handed:
+            names = self._on_the_way.intersection(self.program.read_by(reader))
+            expr = self.program.values[reader].expr
+            self._handed[reader, upstream] = pull_back(expr, out, upstream, names)
+        return self._handed[reader, upstream]
 
     def upstream(self, name: str) -> Expr:
         """The gradient by a value as later formulas write it."""
@@ -158,9 +169,10 @@ class ChainRule:
 
     def _abbreviate(self, node: Expr) -> Expr:
         """Long parts by their name, where a value has one or people use one."""
-        known = {value.expr: symbol(name, value.expr.shape)
-                 for name, value in self.program.values.items()}  # fmt: skip
-        return self._shortened(node, known)
+        if not self._values:
+            named = self.program.values.items()
+            self._values = {value.expr: symbol(name, value.expr.shape) for name, value in named}
+        return self._shortened(node, self._values)
 
     def _shortened(self, node: Expr, known: dict[Expr, Expr]) -> Expr:
         if node.kind in _ABBREVIATED:
@@ -180,28 +192,24 @@ class ChainRule:
 
         return rebuilt(node, args)
 
-    def depth(self, name: str) -> int:
-        """How many names of gradients stand within one another in a gradient's formula."""
-        depths: dict[str, int] = {}
+    @cached_property
+    def depths(self) -> dict[str, int]:
+        """How many names of gradients stand within one another in each gradient's formula."""
+        named: dict[str, int] = {}
+        found: dict[str, int] = {}
         for item in self.gradients.values():
-            inner = [depths[n] for n in symbols_of(item.formula) if n in depths]
-            own = 1 + max(inner, default=0)
+            inner = [named[n] for n in symbols_of(item.formula) if n in named]
+            found[item.name] = 1 + max(inner, default=0)
             if item.named:
-                depths[item.named] = own
-            if item.name == name:
-                return own
-        raise KeyError(name)
+                named[item.named] = found[item.name]
+        return found
 
     def in_full(self, name: str) -> Expr:
         """The gradient with the names of other gradients replaced by what they stand for."""
-        names: dict[str, Expr] = {}
-        for item in self.gradients.values():
-            formula = substituted(item.formula, names)
-            if item.named:
-                names[item.named] = formula
-            if item.name == name:
-                return formula
-        raise KeyError(name)
+        named = {item.named: item.name for item in self.gradients.values() if item.named}
+        formula = self.gradients[name].formula
+        inner = {n: self.in_full(named[n]) for n in symbols_of(formula) if n in named}
+        return substituted(formula, inner)
 
 
 def _short(formula: Expr) -> bool:
@@ -237,7 +245,7 @@ def pull_back(node: Expr, out: Expr, upstream: Expr, wanted: set[str]) -> dict[s
     for item in reversed(order):
         if item not in arrived:
             continue
-        gradient = add(*arrived[item])
+        gradient = add(*reversed(arrived[item]))  # they arrive from the last use to the first
         if item.kind == "symbol":
             found[item.data] = gradient
             continue

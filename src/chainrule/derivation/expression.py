@@ -82,18 +82,15 @@ def option(node: Expr, name: str) -> Any:
     return dict(node.data)[name]
 
 
-def symbols_of(node: Expr) -> list[str]:
+def symbols_of(node: Expr) -> tuple[str, ...]:
     """Names in a formula, in order of appearance, each once."""
-    found: dict[str, None] = {}
-    _gather(node, found)
-    return list(found)
-
-
-def _gather(node: Expr, found: dict[str, None]) -> None:
-    if node.kind == "symbol":
-        found.setdefault(node.data)
-    for item in node.args:
-        _gather(item, found)
+    known: tuple[str, ...] | None = getattr(node, "_symbols", None)
+    if known is None:
+        own = (node.data,) if node.kind == "symbol" else ()
+        inner = (name for item in node.args for name in symbols_of(item))
+        known = tuple(dict.fromkeys((*own, *inner)))
+        object.__setattr__(node, "_symbols", known)  # asked for again and again
+    return known
 
 
 def substituted(node: Expr, names: dict[str, Expr]) -> Expr:

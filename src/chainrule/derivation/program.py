@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from chainrule.derivation.expression import Expr, Shape, symbols_of
-
-_MOST_PATHS = 200
 
 
 @dataclass(frozen=True)
@@ -78,26 +77,30 @@ class Program:
         """The last value, which is differentiated."""
         return list(self.values)[-1]
 
-    def paths(self, name: str, ends: frozenset[str]) -> list[tuple[str, ...]]:
-        """Every way from a name to one of ``ends``, as many as can be told."""
-        found = []
-        for path in self._paths(name, ends):
-            found.append(path)
-            if len(found) == _MOST_PATHS:
-                break
-        return found
+    def paths(self, name: str, ends: frozenset[str], most: int) -> list[tuple[str, ...]]:
+        """Ways from a name to one of ``ends``, at most so many."""
+        return list(islice(self._paths(name, ends, self.above(ends)), most))
 
-    def _paths(self, name: str, ends: frozenset[str]) -> Iterator[tuple[str, ...]]:
+    def _paths(self, name: str, ends: frozenset[str], above: set[str]) -> Iterator[tuple[str, ...]]:
         if name in ends:
             yield (name,)
             return
         for reader in self.readers[name]:
-            for rest in self._paths(reader, ends):
-                yield (name, *rest)
+            if reader in above:
+                for rest in self._paths(reader, ends, above):
+                    yield (name, *rest)
+
+    def count_paths(self, ends: frozenset[str]) -> dict[str, int]:
+        """How many ways lead from each name to one of ``ends``."""
+        counts: dict[str, int] = {}
+        for name in (*reversed(self.values), *self.leaves):
+            inner = sum(counts.get(reader, 0) for reader in self.readers[name])
+            counts[name] = 1 if name in ends else inner
+        return counts
 
     def read_by(self, name: str) -> tuple[str, ...]:
         """Names that a value is made of: to whom its gradient is handed on."""
-        return tuple(symbols_of(self.values[name].expr))
+        return symbols_of(self.values[name].expr)
 
     def above(self, ends: frozenset[str]) -> set[str]:
         """All names from which one of ``ends`` can be reached, these included."""

@@ -14,6 +14,7 @@ from chainrule.derivation import operations
 from chainrule.derivation.expression import (
     Expr,
     Shape,
+    add,
     mul,
     number,
     power,
@@ -359,10 +360,7 @@ class _Reader:
         if str(name) != "sum" or len(terms) != 1:
             raise self._error(f"{name} takes no running index; sum(x[j], j=1..3) does", item)
         made = [self._build(terms[0], known) for known in self._each(ranges, indices)]
-        total = made[0]
-        for term in made[1:]:
-            total = total + term
-        return total
+        return add(*made)
 
     def _error(self, message: str, item: Any) -> NotationError:
         return NotationError(f"equations: {message}", self.text, start_of(item))

@@ -62,11 +62,18 @@ class Running:
 
     def objective(self, point: Point, instead: Mapping[str, Tensor]) -> Tensor:
         """The output; with given gradients, ``sum(given * value)`` besides, paths cut there."""
+        return self.followed(point, instead)[0]
+
+    def followed(self, point: Point, instead: Mapping[str, Tensor]) -> tuple[Tensor, Point]:
+        """The objective, and every value that it was computed by."""
         known = {**point, **{k: v for k, v in instead.items() if k in point}}
-        still = self.values(point) if self.rule.given else {}
+        plain = {name: item.detach() for name, item in point.items()}
+        still = self.values(plain) if self.rule.given else {}
+        made_of = dict(known)
         total = torch.zeros((), dtype=torch.float64)
         for name, value in self.program.values.items():
             made = instead[name] if name in instead else evaluate(value.expr, known, self.axes)
+            made_of[name] = made
             if name in self.rule.given:
                 weight = evaluate(self.rule.given[name], self.given, self.axes)
                 total = total + (weight * made).sum()
@@ -74,7 +81,7 @@ class Running:
             elif name == self.rule.output:
                 total = total + made.sum()
             known[name] = made
-        return total
+        return total, made_of
 
     def pieces(self, known: Point) -> list[Tensor]:
         """On which side of every kink a point lies."""

@@ -13,7 +13,7 @@ from chainrule.derivation.answer import (
     ValueRow,
 )
 from chainrule.derivation.chain_rule import ChainRule, Gradient, Link
-from chainrule.derivation.expression import Expr, Shape, shape_text
+from chainrule.derivation.expression import Expr, Shape, shape_text, symbols_of
 from chainrule.derivation.notation import latex, latex_name, text
 from chainrule.derivation.operations import OPERATIONS
 from chainrule.derivation.proof import DerivationProof
@@ -151,16 +151,10 @@ def _kinds(rule: ChainRule, item: Gradient) -> list[str]:
         waiting = [rule.program.values[link.reader].expr]
         while waiting:
             node = waiting.pop()
-            if item.name in _names(node):
+            if item.name in symbols_of(node):
                 found.setdefault(node.kind)
                 waiting += node.args
     return list(found)
-
-
-def _names(node: Expr) -> list[str]:
-    from chainrule.derivation.expression import symbols_of
-
-    return symbols_of(node)
 
 
 def _reasons(rule: ChainRule, item: Gradient) -> Iterable[str]:
@@ -191,17 +185,18 @@ def _answer(rule: ChainRule, name: str, numbers: dict[str, Number]) -> GradientF
         zero: Number = 0.0 if not shape else None
         note = f"{rule.output} does not depend on it: the gradient is 0"
         return GradientFormula("0", "0", zero, shape_text(shape) if shape else "", (), note)
-    full = rule.in_full(name)
-    short = len(text(full)) <= _LONG and rule.depth(name) <= _DEEP
-    chosen = full if short else rule.gradients[name].formula
-    paths = rule.program.paths(name, rule.ends)
+    chosen = rule.gradients[name].formula
+    if rule.depths[name] <= _DEEP and len(text(full := rule.in_full(name))) <= _LONG:
+        chosen = full
+    paths = rule.program.paths(name, rule.ends, _MOST_PATHS)
+    count = rule.program.count_paths(rule.ends)[name]
     return GradientFormula(
         text(chosen),
         latex(chosen),
         numbers.get(f"d{name}"),
         _shapes(chosen),
-        tuple(" -> ".join(path) for path in paths[:_MOST_PATHS])
-        + ((f"{len(paths) - _MOST_PATHS} more",) if len(paths) > _MOST_PATHS else ()),
+        tuple(" -> ".join(path) for path in paths)
+        + ((f"{count - len(paths):,} more",) if count > len(paths) else ()),
     )
 
 

@@ -131,7 +131,7 @@ def answer_rows(answer: Derivation) -> list[tuple[str, str]]:
     """The gradients that were asked for."""
     rows = []
     for name, item in answer.gradients.items():
-        number = "" if item.value is None else f" = {shown(item.value)}"
+        number = "" if item.value is None or item.note else f" = {shown(item.value)}"
         shape = f"   {item.shape}" if item.shape else ""
         note = f"   ({item.note})" if item.note else ""
         rows.append((f"d{answer.output}/d{name}", f"= {item.formula}{number}{shape}{note}"))
