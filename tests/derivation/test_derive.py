@@ -581,6 +581,11 @@ def test_the_caret_stands_under_the_place() -> None:
     assert line[caret.index("^") :].startswith("softmx")
 
 
+def test_a_value_that_is_only_another_name_has_its_own_gradient() -> None:
+    found = derive("q = x; L = x*q", "x,q")
+    assert (found["q"].formula, found["x"].formula) == ("x", "x + q")
+
+
 def test_what_the_output_does_not_depend_on_is_0_and_said() -> None:
     found = derive("u = a*2; L = w*x", "a,w")
     assert (found["a"].formula, found["a"].value) == ("0", 0.0)

@@ -73,6 +73,7 @@ class Running:
         total = torch.zeros((), dtype=torch.float64)
         for name, value in self.program.values.items():
             made = instead[name] if name in instead else evaluate(value.expr, known, self.axes)
+            made = made.clone() if value.expr.kind == "symbol" else made  # not the same tensor
             made_of[name] = made
             if name in self.rule.given:
                 weight = evaluate(self.rule.given[name], self.given, self.axes)

@@ -22,7 +22,7 @@ def loss_at_start(
     )
     if expected is None:
         return value, None, ()
-    if expected and abs(value - expected) / expected <= 0.25:
+    if expected and abs(value - expected) / expected <= max(0.25, _examples(target) ** -0.5):
         return value, expected, ()
     finding = Finding(
         "initial-loss-unexpected",
@@ -33,3 +33,10 @@ def loss_at_start(
         "at the start of training: look at the scale of the scores; later it is as it should be",
     )
     return value, expected, (finding,)
+
+
+def _examples(target: Target) -> int:
+    """Examples in the minibatch: few of them are off by chance, by about 1/sqrt(their number)."""
+    problem = target.problem
+    sizes = [len(problem.leaves[name]) for name in problem.inputs if problem.leaves[name].dim()]
+    return max(sizes, default=1)

@@ -310,12 +310,15 @@ def _directions(
 ) -> None:
     leaf = as_real(differences.problem.leaves[tally.name])
     for number in range(plan.directions):
+        late = time.perf_counter() > plan.deadline
+        if number and late:
+            break
         tally.directions += 1
         opinion = seen.get((tally.name, number))
         if opinion is None:
             line = _line_of(differences, tally.name, number)
             opinion = _at_first_sight(differences, gradient, line, plan) or examine(
-                differences, gradient, line, tolerance_of(leaf.dtype), plan.few
+                differences, gradient, line, tolerance_of(leaf.dtype), plan.few or late
             )
         _take(tally, opinion, None, leaf.dtype)
 
