@@ -8,6 +8,7 @@
     ├── DerivationError      a derivation failed its own proof and is not shown
     ├── DataError            data are missing, damaged or not what the recipe needs
     ├── RecipeError          a recipe has an unknown key, a wrong value or a contradiction
+    ├── ScriptError          a script to watch is not there, or trains nothing
     ├── RunError             the run store cannot be opened, or holds no such run
     ├── CheckpointError      a checkpoint cannot be written, read or does not belong here
     └── TrainingError        training itself broke down (the loss is no longer finite)
@@ -67,6 +68,10 @@ class DataError(ChainruleError):
 
 class RecipeError(ChainruleError):
     """A recipe has an unknown key, a wrong value or a contradiction."""
+
+
+class ScriptError(ChainruleError):
+    """A script to watch is not there, cannot be run or trains nothing."""
 
 
 class RunError(ChainruleError):

@@ -21,6 +21,7 @@ from chainrule.cli.describe import (
 from chainrule.cli.flow import flow_command
 from chainrule.cli.runs import runs_app
 from chainrule.cli.train import train_command
+from chainrule.cli.watch import watch_command
 from chainrule.errors import ChainruleError
 
 # Typer brings its own copy of click since 0.20 and the real one before: ask it which
@@ -53,6 +54,13 @@ app.command("flow", cls=PanelCommand)(flow_command)
 app.command("compare", cls=PanelCommand)(compare_command)
 app.command("convolutionalize", cls=PanelCommand)(convolutionalize_command)
 app.command("train", cls=PanelCommand)(train_command)
+app.command(
+    "watch",
+    cls=PanelCommand,
+    context_settings={
+        "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False,
+    },
+)(watch_command)  # fmt: skip
 app.add_typer(runs_app)
 
 

@@ -145,7 +145,7 @@ class Watch(TorchFunctionMode):
         if found.inputs is None and call.inputs is not None and len(call.inputs):
             alone = isinstance(inputs, tuple) and len(inputs) == 1
             found.inputs, found.function = call.inputs, layer.forward if alone else None
-        self._axis = _axis_after(layer, self._axis)
+        self._axis = axis_after(layer, self._axis)
         self._record(found, output)
 
     def _record(self, found: Signal, output: Any) -> None:
@@ -155,7 +155,7 @@ class Watch(TorchFunctionMode):
             return
         found.shape = tuple(values.shape[1:])
         found.batch = len(values)
-        found.axis = _axis_of(values, self._axis)
+        found.axis = axis_of(values, self._axis)
         found.moments.add(values.detach(), found.axis)
         if values.requires_grad:
             call = found.calls - 1
@@ -193,14 +193,14 @@ class Watch(TorchFunctionMode):
             self._open[-1].recorded += 1
 
 
-def _axis_after(layer: nn.Module, before: int | None) -> int | None:
+def axis_after(layer: nn.Module, before: int | None) -> int | None:
     """Which axis counts the units of what follows."""
     if isinstance(layer, _FEATURES_LAST):
         return -1
     return 1 if isinstance(layer, _CHANNELS_FIRST) else before
 
 
-def _axis_of(values: Tensor, told: int | None) -> int:
+def axis_of(values: Tensor, told: int | None) -> int:
     if told is not None and values.dim() != 2:
         return told
     return -1 if values.dim() == 3 else min(1, values.dim() - 1)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from chainrule.gradients.flow_answer import Flow, LayerFlow, RecurrentMatrix
+from chainrule.report.fitting import FittingTable
 from chainrule.report.terminal import facts, renderable
 from chainrule.report.words import volume
 
@@ -24,46 +23,12 @@ LEGEND = (
 
 @renderable.register
 def _flow(answer: Flow) -> RenderableType:
-    parts: list[RenderableType] = [FlowTable(answer), Text("")]
+    cells = [row_cells(row) for row in answer.layers]
+    table = FittingTable(COLUMNS, cells, _LEFT, _FIRST_TO_GO, "layer")
+    parts: list[RenderableType] = [table, Text("")]
     if answer.recurrent:
         parts += [_recurrent(answer.recurrent), Text("")]
     return Group(*parts, facts(fact_rows(answer) + finding_rows(answer)))
-
-
-class FlowTable:
-    """One row for each layer, with the columns that fit.
-
-    Args:
-        answer: a flow.
-    """
-
-    def __init__(self, answer: Flow) -> None:
-        self._answer = answer
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        columns = list(COLUMNS)
-        for name in _FIRST_TO_GO:
-            wide = options.update(width=1000)
-            table = _drawn(self._answer, columns)
-            if console.measure(table, options=wide).maximum <= options.max_width:
-                break
-            columns.remove(name)
-        yield _drawn(self._answer, columns)
-
-
-def _drawn(answer: Flow, columns: list[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(
-            name,
-            justify="left" if name in _LEFT else "right",
-            overflow="fold",
-            no_wrap=name != "layer",
-        )
-    for row in answer.layers:
-        cells = dict(zip(COLUMNS, row_cells(row), strict=True))
-        table.add_row(*(Text(cells[name]) for name in columns))
-    return table
 
 
 def row_cells(row: LayerFlow) -> list[str]:

@@ -15,6 +15,7 @@ from chainrule.analysis.description import Description
 from chainrule.analysis.effective import EffectiveField
 from chainrule.analysis.table import NetworkTable
 from chainrule.derivation.answer import Derivation
+from chainrule.diagnosis.answer import Watched
 from chainrule.errors import RunError
 from chainrule.gradients.curvature_answer import Curvature
 from chainrule.gradients.flow_answer import Flow
@@ -44,6 +45,11 @@ from chainrule.report.flowed_pictures import (
 )
 from chainrule.report.graph_picture import graph_picture
 from chainrule.report.statistics import top_confusions, wilson_interval
+from chainrule.report.watched import COLUMNS as WATCHED_COLUMNS
+from chainrule.report.watched import LEGEND as WATCHED_LEGEND
+from chainrule.report.watched import fact_rows as watched_facts
+from chainrule.report.watched import layer_cells, watched_findings
+from chainrule.report.watched_pictures import watched_pictures
 from chainrule.report.words import duration, number, percent, shortened, volume
 from chainrule.training.result import TrainingResult
 
@@ -283,4 +289,24 @@ def _derivation(answer: Derivation) -> str:
         steps=derived_page.steps(answer),
         answers=derived_page.answers(answer),
         end=end_rows(answer),
+    )
+
+
+@_title.register
+def _watched_title(answer: Watched) -> str:
+    return f"Watched: {shortened(answer.script or ', '.join(m.name for m in answer.models), 70)}"
+
+
+@html.register
+def _watched(answer: Watched) -> str:
+    return _render(
+        "watched.html",
+        facts=[(name, value) for name, value in watched_facts(answer) if value],
+        findings=watched_findings(answer),
+        columns=WATCHED_COLUMNS,
+        rows=[layer_cells(layer) for layer in answer.layers],
+        legend=WATCHED_LEGEND,
+        pictures=[
+            (heading, words, Markup(svg)) for heading, words, svg in watched_pictures(answer)
+        ],
     )

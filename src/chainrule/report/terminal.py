@@ -26,15 +26,21 @@ class PipeConsole(Console):
         raise BrokenPipeError("the reader of the output has gone")
 
 
-def show(answer: Any) -> None:
-    """Print an answer to standard output: colours on a terminal, plain text elsewhere."""
+def show(answer: Any, *, to_error: bool = False) -> None:
+    """Print an answer to standard output: colours on a terminal, plain text elsewhere.
+
+    Args:
+        answer: any answer.
+        to_error: print to standard error instead.
+    """
     import chainrule.report.checked
     import chainrule.report.curved
     import chainrule.report.derived
     import chainrule.report.described
-    import chainrule.report.flowed  # noqa: F401 - registers the looks of more answers
+    import chainrule.report.flowed
+    import chainrule.report.watched  # noqa: F401 - registers the looks of more answers
 
-    PipeConsole(highlight=False).print(renderable(answer))
+    PipeConsole(stderr=to_error, highlight=False).print(renderable(answer))
 
 
 @singledispatch

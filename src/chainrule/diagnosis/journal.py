@@ -1,0 +1,465 @@
+"""Journal: what was heard of each step, kept as numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from chainrule.analysis.running import tensors_of
+from chainrule.analysis.twin import unwrapped
+from chainrule.diagnosis.budget import Level
+from chainrule.diagnosis.examples import Examples
+from chainrule.diagnosis.facts import Backward, PassFacts, Sample, facts_of, loss_facts
+from chainrule.diagnosis.layers import DeadWindow
+from chainrule.diagnosis.losses import TargetTally, right_answers
+from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.origin import Origin, any_bad, find_origin, origin_in_graph
+from chainrule.diagnosis.parameters import ParameterStep, noise, norms
+from chainrule.diagnosis.watcher import Follower, Pass, Turn
+from chainrule.diagnosis.watcher import norm_of as total_norm
+from chainrule.gradients.units import symmetric_units
+from chainrule.nn.weighted import WeightedLayer
+
+_KEPT_FIRST, _KEPT_LAST = 8, 256
+_RISE = 3.0  # a loss this many times the smallest so far is looked at closely
+_SLOW = 0.005  # seconds: a step this long has room for its accuracy
+
+
+@dataclass(eq=False)
+class Kept:
+    """Weights and gradients of one optimizer's parameters, held from one moment to the next."""
+
+    parameters: list[Tensor]
+    weights: list[Tensor] | None = None
+    gradients: list[Tensor | None] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The series of one step: names to numbers."""
+
+    step: int
+    values: dict[str, float]
+
+
+@dataclass(eq=False)
+class Journal(Follower):
+    """Makes rows and samples of what the watcher hears.
+
+    Attributes:
+        cast: networks, optimizers and loaders that were met.
+        losses: by step, the loss that ``backward`` was called on, unscaled where that is known.
+        first, last: samples of steps watched in full.
+        origin: of the first value that was not finite; None while all are.
+        targets: what a constant answer would reach.
+        wrote: called with each row.
+        sampled: called after each full sample.
+    """
+
+    cast: Cast
+    wrote: Callable[[Row], None]
+    sampled: Callable[[Sample], None]
+    failed: Callable[[Exception], None]
+    losses: list[float] = field(default_factory=list)
+    first: list[Sample] = field(default_factory=list)
+    last: deque[Sample] = field(default_factory=lambda: deque(maxlen=_KEPT_LAST))
+    origin: Origin | None = None
+    targets: TargetTally = field(default_factory=TargetTally)
+    examples: Examples = field(default_factory=Examples)
+    samples: int = 0
+    alarm: bool = False
+    reached: set[str] = field(default_factory=set)
+    fingerprints: dict[str, int] = field(default_factory=dict)
+    noises: dict[str, float] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)
+    backwards: list[int] = field(default_factory=list)
+    broken_by: Exception | None = None
+    _kept: dict[int, Kept] = field(default_factory=dict)
+    _steps: dict[int, ParameterStep] = field(default_factory=dict)
+    _echo: list[tuple[weakref.ref[Tensor], Tensor]] = field(default_factory=list)
+    _noise: dict[int, float] = field(default_factory=dict)
+    _dead: dict[str, DeadWindow] = field(default_factory=dict)
+    bare: list[tuple[int, float, Any]] = field(default_factory=list)
+    recent: Turn | None = None
+    _ceiling: float = math.inf
+    _sentinel: weakref.ref[Tensor] | None = None
+    _before_step: float | None = None
+    _started: float | None = None
+
+    # -- what the watcher tells
+
+    def broken(self, error: Exception) -> None:
+        """Watching has failed."""
+        self.broken_by = error
+        self.failed(error)
+
+    def backward_begins(self, turn: Turn, total: Tensor) -> None:
+        """Look at gradients left over, and at a loss that is not finite."""
+        if turn.step == 1:
+            self.examples.keep_network(turn)
+        if turn.level is Level.FULL and len(turn.backwards) == 1:
+            left = [item.grad for item in self.cast.trainable() if item.grad is not None]
+            turn.leftover = total_norm(left) if left else None
+            if not self._rule_known():
+                self._keep_weights(self.cast.trainable(), key=0)
+        value = turn.backwards[-1].total
+        if not math.isfinite(value) and self.origin is None:
+            self._find_origin(turn, total)
+        elif value > self._ceiling:
+            self.alarm = True
+
+    def _rule_known(self) -> bool:
+        return any(rule.steps for rule in self.cast.rules)
+
+    def gradients_ready(self, turn: Turn) -> None:
+        """In a loop without optimizer gradients are read here, before they can be cleared."""
+        if turn.level is Level.FULL and 0 in self._kept:
+            self._read_gradients(turn, 0)
+
+    def step_begins(self, turn: Turn, optimizer: Optimizer | None) -> None:
+        """Read gradients; keep weights to see the update."""
+        if optimizer is None:
+            return
+        parameters = [item for group in optimizer.param_groups for item in group["params"]]
+        if turn.level is Level.FULL:
+            self._keep_weights(parameters, id(optimizer))
+            if turn.backwards:
+                self._read_gradients(turn, id(optimizer))
+                self._before_step = total_norm(
+                    [item.grad for item in self.cast.trainable() if item.grad is not None]
+                )
+        elif turn.level is Level.ECHO:
+            self._hear_echo()
+        if turn.level >= Level.LIGHT and self.origin is None and turn.backwards:
+            self._watch_gradients(turn, parameters)
+
+    def step_ends(self, turn: Turn, optimizer: Optimizer | None) -> None:
+        """Read the update."""
+        key = 0 if optimizer is None else id(optimizer)
+        kept = self._kept.pop(key, None)
+        if kept is None or kept.weights is None:
+            return
+        if kept.gradients is None:  # computed inside ``step``, by its closure
+            self._kept[key] = kept
+            self._read_gradients(turn, key)
+            self._kept.pop(key)
+        changes = norms(
+            [after.detach() - before for after, before in zip(kept.parameters, kept.weights,
+                                                              strict=True)]
+        )  # fmt: skip
+        for parameter, change in zip(kept.parameters, changes, strict=True):
+            seen = self._steps.get(id(parameter))
+            if seen is not None:
+                self._steps[id(parameter)] = ParameterStep(
+                    seen.name, seen.size, seen.weight_norm, seen.gradient_norm, change, seen.noise
+                )
+
+    def turn_ends(self, turn: Turn) -> None:
+        """Write the step down."""
+        self.write_bare()
+        value = self._loss_of(turn)
+        self.losses.append(value)
+        self.backwards.append(len(turn.backwards))
+        row = Row(turn.step, self._values(turn, value))
+        if turn.level is Level.FULL:
+            sample = self._sample(turn)
+            self.samples += 1
+            (self.first if len(self.first) < _KEPT_FIRST else self.last).append(sample)
+            row.values.update(series_of(sample, self._dead))
+            self.wrote(row)
+            self.sampled(sample)
+        else:
+            heard = self._noises()
+            self.noises.update(heard)
+            row.values.update({f"noise/{name}": item for name, item in heard.items()})
+            self.wrote(row)
+        if not self.examples.full and turn.level >= Level.LIGHT:
+            self.examples.add(turn)
+        self.recent = turn
+        finite = [item for item in self.losses[-50:] if math.isfinite(item)]
+        self._ceiling = _RISE * max(min(finite, default=math.inf), 1e-3)
+        self._steps.clear()
+        self._kept.clear()
+        self._noise.clear()
+        self._before_step = None
+
+    def bare_step(self, step: int, value: float, optimizer: Optimizer) -> None:
+        """Keep the loss; raise the alarm where it has jumped."""
+        self.losses.append(value)
+        if value > self._ceiling:
+            self.alarm = True
+        self.bare.append((step, value, optimizer.param_groups[0].get("lr", math.nan)))
+
+    def write_bare(self) -> None:
+        """Hand on the rows of the bare steps since the last one that was heard."""
+        before: Any = None
+        for step, value, rate in self.bare:
+            values = {} if math.isnan(value) else {"train/loss": value}
+            if rate != before:
+                values["train/learning_rate"] = before = float(rate)
+            self.wrote(Row(step, values))
+        self.bare.clear()
+
+    def trouble(self, step: int, total: Tensor) -> None:
+        """The loss of a bare step is not finite: what was heard last is run with these weights."""
+        if self.origin is None:
+            self.origin = self._origin_of(step, self.recent, None, total)
+            self.alarm = True
+
+    # -- gradients and weights
+
+    def _keep_weights(self, parameters: list[Tensor], key: int) -> None:
+        self._kept[key] = Kept(parameters, [item.detach().clone() for item in parameters])
+
+    def _read_gradients(self, turn: Turn, key: int) -> None:
+        kept = self._kept[key]
+        names = self.cast.names()
+        kept.gradients = [item.grad for item in kept.parameters]
+        gradients, weights = norms(kept.gradients), norms(list(kept.weights or []))
+        for index, parameter in enumerate(kept.parameters):
+            name = names.get(id(parameter), f"parameter {index}")
+            if gradients[index] is not None:
+                self.reached.add(name)
+            self._steps[id(parameter)] = ParameterStep(
+                name, parameter.numel(), weights[index] or 0.0, gradients[index]
+            )
+        if turn.step > 1 or turn.level is Level.FULL:
+            self._echo += [
+                (weakref.ref(item), gradient.detach().clone())
+                for item, gradient in zip(kept.parameters, kept.gradients, strict=True)
+                if gradient is not None and not gradient.is_sparse
+            ]
+
+    def _hear_echo(self) -> None:
+        """The gradients of this minibatch beside those of the one before."""
+        for reference, before in self._echo:
+            parameter = reference()
+            if parameter is None or parameter.grad is None:
+                continue
+            if parameter.grad.shape == before.shape:
+                (found,) = noise([before], [parameter.grad])
+                if found is not None and math.isfinite(found):
+                    self._noise[id(parameter)] = found
+        self._echo.clear()
+
+    def _noises(self) -> dict[str, float]:
+        if not self._noise:
+            return {}
+        names = self.cast.names()
+        return {names.get(key, "parameter"): value for key, value in self._noise.items()}
+
+    # -- not finite
+
+    def _watch_gradients(self, turn: Turn, parameters: list[Tensor]) -> None:
+        """A small gradient near the input: what breaks on the way back arrives there."""
+        parameter = None if self._sentinel is None else self._sentinel()
+        if parameter is None:
+            parameter = next(
+                (item for item in _earliest(parameters) if item.grad is not None), None
+            )
+            if parameter is None:
+                return
+            self._sentinel = weakref.ref(parameter)
+        if parameter.grad is None or parameter.device.type != "cpu":
+            return
+        if not math.isfinite(float(parameter.grad.sum())) and any_bad([parameter.grad]):
+            self._find_origin(turn, None)
+
+    def bare_gradients(self, step: int) -> None:
+        """The same in a bare step."""
+        parameter = None if self._sentinel is None else self._sentinel()
+        if parameter is None or parameter.grad is None or self.origin is not None:
+            return
+        if not math.isfinite(parameter.grad.sum().item()) and any_bad([parameter.grad]):
+            self.origin = self._origin_of(step, self.recent, None, None)
+            self.alarm = True
+
+    def _find_origin(self, turn: Turn, total: Tensor | None) -> None:
+        self.origin = self._origin_of(turn.step, turn, total, None)
+        self.alarm = True
+
+    def _origin_of(
+        self, step: int, turn: Turn | None, total: Tensor | None, bare: Tensor | None
+    ) -> Origin:
+        """Run what was heard once more; for a bare step the minibatch heard last, then its graph.
+
+        Args:
+            step: in which it happened.
+            turn: what is run again: of this step, or of the one heard last.
+            total: the number of ``turn`` that ``backward`` was called on; None: the end of its
+                trail.
+            bare: that number of a bare step, whose graph can still be read.
+        """
+        found = turn.passes[-1] if turn is not None and turn.passes else None
+        if turn is None or (found is None and not turn.trail):
+            return Origin(step, "unknown", "", note="no forward pass was heard")
+        if total is None and turn.trail:
+            total = turn.trail[-1].output
+        module = found.model.module() if found is not None else None
+        origin = find_origin(
+            step, module, () if found is None else tuple(found.args),
+            {} if found is None else found.kwargs, None if found is None else found.output,
+            turn.trail, total,
+        )  # fmt: skip
+        if origin.stage == "unknown" and bare is not None:
+            return origin_in_graph(step, bare, {item.name: item.place for item in turn.trail})
+        if turn.step == step or origin.stage in ("weights", "unknown"):
+            return origin
+        return replace(origin, note=f"shown with the minibatch of step {turn.step}")
+
+    # -- the step in numbers
+
+    def _loss_of(self, turn: Turn) -> float:
+        if not turn.backwards:
+            return math.nan
+        return sum(_unscaled(item) for item in turn.backwards) / len(turn.backwards)
+
+    def _values(self, turn: Turn, value: float) -> dict[str, float]:
+        values = {} if math.isnan(value) and not turn.backwards else {"train/loss": value}
+        known = [item for item in turn.backwards if item.data is not None]
+        if known:
+            values["train/data_loss"] = sum(item.data or 0.0 for item in known) / len(known)
+            penalties = [item.penalty for item in known if item.penalty is not None]
+            if any(penalties):
+                values["train/penalty"] = sum(penalties) / len(penalties)
+        self._rates(values)
+        seconds = None if self._started is None else turn.begun - self._started
+        self._started = turn.begun
+        if turn.level is Level.FULL or (seconds is not None and seconds > _SLOW):
+            self._accuracy(turn, values)
+        return values
+
+    def _rates(self, values: dict[str, float]) -> None:
+        several = len(self.cast.rules) > 1
+        for number, rule in enumerate(self.cast.rules):
+            optimizer = rule.optimizer()
+            if optimizer is None or not optimizer.param_groups:
+                continue
+            rate = float(optimizer.param_groups[0].get("lr", math.nan))
+            if number == 0:
+                self.rates.append(rate)
+            if not math.isnan(rate):
+                suffix = f"/{number + 1}" if several else ""
+                values[f"train/learning_rate{suffix}"] = rate
+
+    def _accuracy(self, turn: Turn, values: dict[str, float]) -> None:
+        right = answers = 0
+        for call in turn.calls:
+            found = right_answers(call)
+            if found is not None:
+                right, answers = right + found[0], answers + found[1]
+            self.targets.add(call)
+        if answers:
+            values["train/accuracy"] = right / answers
+
+    def _sample(self, turn: Turn) -> Sample:
+        passes = tuple(self._pass(item) for item in turn.passes)
+        sizes = [first.shape[0] for item in passes if (first := item.inputs) and first.shape]
+        for layer in turn.activations:
+            if layer.on is not None:
+                window = self._dead.setdefault(layer.name, DeadWindow())
+                window.add(layer.on, sizes[0] if sizes else layer.shape[0])
+        dead = tuple(
+            (layer.name, self._dead[layer.name].dead, layer.on.numel(), self._dead[layer.name].of)
+            for layer in turn.activations
+            if layer.on is not None
+        )
+        parameters = tuple(self._steps.values())
+        early = self.samples < 3 or self.samples & (self.samples - 1) == 0
+        return Sample(
+            turn.step, passes, tuple(loss_facts(call) for call in turn.calls[:8]),
+            tuple(turn.backwards), tuple(turn.activations), parameters, dead,
+            self._symmetric(turn) if early else (), turn.leftover, turn.after_backward,
+            self._before_step, tuple(self.rates[-1:]),
+        )  # fmt: skip
+
+    def _pass(self, item: Pass) -> PassFacts:
+        given = next((value for value in tensors_of((item.args, item.kwargs)) if value.dim()), None)
+        print_ = "" if given is None else fingerprint(given)
+        if print_:
+            self.fingerprints[print_] = self.fingerprints.get(print_, 0) + 1
+        return PassFacts(
+            item.model.name, item.training, True, None if given is None else facts_of(given),
+            item.autocast, print_,
+        )  # fmt: skip
+
+    def _symmetric(self, turn: Turn) -> Any:
+        found: list[Any] = []
+        for item in turn.passes:
+            module = item.model.module()
+            if module is None or isinstance(module, torch.jit.ScriptModule):
+                continue
+            gradients: dict[Tensor, Tensor] = {
+                p: p.grad for p in module.parameters() if p.grad is not None
+            }
+            found += symmetric_units(_weighted(unwrapped(module)), gradients)
+        return tuple(found)
+
+
+def _weighted(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [
+        (name, layer) for name, layer in module.named_modules()
+        if isinstance(layer, WeightedLayer) and isinstance(layer.weight, nn.Parameter)
+    ]  # fmt: skip
+
+
+def _earliest(parameters: list[Tensor]) -> list[Tensor]:
+    """The parameters of the first layers, the smallest of them first."""
+    return sorted(parameters[:4], key=lambda item: item.numel())
+
+
+def _unscaled(item: Backward) -> float:
+    """The loss without the factor of accumulation or of a gradient scaler."""
+    if item.data is not None and item.penalty is not None and item.scale:
+        return item.data + item.penalty
+    return item.total
+
+
+def fingerprint(tensor: Tensor) -> str:
+    """The same for tensors of the same shape and values, and for no others.
+
+    Examples:
+        >>> fingerprint(torch.ones(2)) == fingerprint(torch.ones(2)) != fingerprint(torch.zeros(2))
+        True
+    """
+    values = tensor.detach()
+    if values.is_sparse or values.is_complex():
+        return ""
+    values = values.cpu().contiguous()
+    content = values.view(torch.uint8) if values.dim() else values.reshape(1).view(torch.uint8)
+    digest = hashlib.blake2b(content.numpy().tobytes(), digest_size=8)
+    digest.update(str(tuple(values.shape)).encode())
+    return digest.hexdigest()
+
+
+def series_of(sample: Sample, windows: dict[str, DeadWindow]) -> dict[str, float]:
+    """A full sample as series, by layer and parameter."""
+    found: dict[str, float] = {}
+    for layer in sample.activations:
+        found[f"activation_mean/{layer.name}"] = layer.mean
+        found[f"activation_std/{layer.name}"] = layer.std
+        found[f"zero/{layer.name}"] = layer.zero
+        if layer.saturated is not None:
+            found[f"saturated/{layer.name}"] = layer.saturated
+        if layer.not_finite:
+            found[f"not_finite/{layer.name}"] = float(layer.not_finite)
+    for name, dead, units, _ in sample.dead:
+        found[f"dead/{name}"] = dead / max(units, 1)
+    for item in sample.parameters:
+        found[f"weight_norm/{item.name}"] = item.weight_norm
+        if item.gradient_norm is not None:
+            found[f"gradient_norm/{item.name}"] = item.gradient_norm
+        if item.update_ratio is not None:
+            found[f"update_ratio/{item.name}"] = item.update_ratio
+    if sample.before_step is not None:
+        found["train/gradient_norm"] = sample.before_step
+    return found

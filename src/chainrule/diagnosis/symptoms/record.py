@@ -1,0 +1,123 @@
+"""Record: what the symptoms are read from; plain numbers, no tensors of the training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from chainrule.diagnosis.answer import LoaderSeen, ModelSeen, OptimizerSeen
+from chainrule.diagnosis.facts import LossFacts, Sample
+from chainrule.diagnosis.origin import Origin
+from chainrule.finding import Finding
+
+_WINDOW = 50
+_ENOUGH = 60  # steps before "it does not learn" can be said
+
+
+@dataclass(frozen=True)
+class Start:
+    """What was found out about the untrained network and the data, on copies.
+
+    Attributes:
+        flow: findings of the flow through the network as it was initialized.
+        fitted: (loss before, loss after, steps) of training on one small minibatch; None where
+            it was not tried.
+        predicted: (nearest neighbour, linear probe, most frequent class) as shares of right
+            answers by cross-validation, and the examples; None where it was not tried.
+        unseen: what could not be tried, and why.
+    """
+
+    flow: tuple[Finding, ...] = ()
+    fitted: tuple[float, float, int] | None = None
+    predicted: tuple[float, float, float, int] | None = None
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A training as far as it has been watched.
+
+    Attributes:
+        losses: by step; NaN where none was heard.
+        samples: steps watched in full, in order.
+        models, optimizers, loaders: who takes part.
+        origin: of the first value that was not finite.
+        constant: loss of the best constant answer, None where unknown.
+        classes: counts of the targets by class, over the steps looked at.
+        fingerprints: inputs looked at, and how often each was met.
+        rates: learning rate of the first optimizer, by step looked at.
+        start: what was found out at the end about the beginning.
+    """
+
+    losses: tuple[float, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    models: tuple[ModelSeen, ...] = ()
+    optimizers: tuple[OptimizerSeen, ...] = ()
+    loaders: tuple[LoaderSeen, ...] = ()
+    origin: Origin | None = None
+    constant: float | None = None
+    classes: dict[int, int] = field(default_factory=dict)
+    fingerprints: dict[str, int] = field(default_factory=dict)
+    rates: tuple[float, ...] = ()
+    start: Start = field(default_factory=Start)
+
+    @property
+    def loss_calls(self) -> tuple[LossFacts, ...]:
+        """The first loss call of each full sample."""
+        return tuple(sample.losses[0] for sample in self.samples if sample.losses)
+
+    @property
+    def later(self) -> tuple[Sample, ...]:
+        """Full samples after the first step."""
+        return tuple(sample for sample in self.samples if sample.step > 1)
+
+    def window(self) -> int:
+        """A tenth of the steps, at most 50."""
+        return max(1, min(_WINDOW, len(self.losses) // 10))
+
+    def first_loss(self) -> float | None:
+        """Mean loss over the first window."""
+        return _mean(self.losses[: self.window()])
+
+    def last_loss(self) -> float | None:
+        """Mean loss over the last window."""
+        return _mean(self.losses[-self.window() :])
+
+    def reference(self) -> tuple[str, float] | None:
+        """What a loss has to beat: the constant predictor where it is known, else its start."""
+        first = self.first_loss()
+        if self.constant is not None and self.constant > 0 and self._one_scale():
+            return "the constant predictor", self.constant
+        return None if first is None else ("the first steps", first)
+
+    def _one_scale(self) -> bool:
+        """Whether the losses are those of the loss call, as means."""
+        calls = self.loss_calls
+        return bool(calls) and calls[0].reduction == "mean"
+
+    def learns(self) -> bool | None:
+        """Whether the loss is clearly below its reference; None where it is too early to say.
+
+        Clearly: by 2 % of the reference, and by two standard errors of the last window.
+        """
+        last, against = self.last_loss(), self.reference()
+        if last is None or against is None or len(self.losses) < _ENOUGH:
+            return None
+        if not math.isfinite(last):
+            return False
+        margin = max(0.02 * abs(against[1]), 2 * _error(self.losses[-self.window() :]))
+        return last < against[1] - margin
+
+
+def _mean(values: tuple[float, ...]) -> float | None:
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else None
+
+
+def _error(values: tuple[float, ...]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return 0.0
+    mean = sum(known) / len(known)
+    square = sum((value - mean) ** 2 for value in known) / (len(known) - 1)
+    return math.sqrt(square / len(known))

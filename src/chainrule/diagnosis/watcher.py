@@ -1,0 +1,577 @@
+"""Watcher: hears what a training loop does, and tells step from step."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
+
+from chainrule.analysis.running import first_tensor
+from chainrule.diagnosis.budget import Budget, Level
+from chainrule.diagnosis.ear import Ear
+from chainrule.diagnosis.facts import Backward
+from chainrule.diagnosis.layers import Activations, LayerProbe
+from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
+from chainrule.diagnosis.models import Cast, Model, autocast_of
+from chainrule.diagnosis.parameters import leaves_of
+from chainrule.diagnosis.places import Place, user_place
+from chainrule.diagnosis.tail import Heard, Tail
+
+_QUICK, _SELDOM = 0.002, 8  # in steps this short (s) gradients are looked at so seldom
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(eq=False)
+class Pass:
+    """One forward pass of a network, with its tensors; forgotten when the step has ended."""
+
+    model: Model
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    training: bool
+    autocast: str
+    output: Any = None
+    ended: bool = False
+
+
+@dataclass(eq=False)
+class Turn:
+    """What was heard from one update to the next."""
+
+    step: int
+    level: Level
+    begun: float
+    passes: list[Pass] = field(default_factory=list)
+    calls: list[LossCall] = field(default_factory=list)
+    backwards: list[Backward] = field(default_factory=list)
+    activations: list[Activations] = field(default_factory=list)
+    trail: list[Heard] = field(default_factory=list)
+    leftover: float | None = None
+    after_backward: float | None = None
+    graph: set[int] = field(default_factory=set)
+
+
+class Follower:
+    """Who is told of steps; override what you want to see. Nothing here may change the training.
+
+    Attributes:
+        alarm: something went wrong: the next step is watched in full.
+    """
+
+    alarm: bool = False
+
+    def broken(self, error: Exception) -> None:
+        """Something went wrong inside the watch."""
+
+    def backward_begins(self, turn: Turn, total: Tensor) -> None:
+        """``backward`` is about to run; the graph and the passes are still there."""
+
+    def step_begins(self, turn: Turn, optimizer: Optimizer | None) -> None:
+        """Gradients are there, weights not yet updated."""
+
+    def step_ends(self, turn: Turn, optimizer: Optimizer | None) -> None:
+        """Weights are updated."""
+
+    def gradients_ready(self, turn: Turn) -> None:
+        """``backward`` has ended, in a loop without optimizer."""
+
+    def bare_step(self, step: int, value: float, optimizer: Optimizer) -> None:
+        """A step ended of which nothing but the loss was heard; has to be quick."""
+
+    def bare_gradients(self, step: int) -> None:
+        """Gradients of a bare step are there; has to be quick."""
+
+    def trouble(self, step: int, total: Tensor) -> None:
+        """In a bare step the loss is not finite."""
+
+    def turn_ends(self, turn: Turn) -> None:
+        """All that belongs to a step has been seen."""
+
+
+def guarded(
+    method: Callable[Concatenate[Watcher, P], R],
+) -> Callable[Concatenate[Watcher, P], R | None]:
+    """A method that hears nothing while the watch is off, counts its time, and never raises."""
+
+    @functools.wraps(method)
+    def safe(self: Watcher, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        if self.off or self.inside:
+            return None
+        self.inside = True
+        begun = time.perf_counter()
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - watching must not stop a training
+            self.fail(error)
+            return None
+        finally:
+            self.inside = False
+            self.spent += time.perf_counter() - begun
+
+    return safe
+
+
+class Watcher:
+    """The listener: keeps what a step is made of and tells its follower.
+
+    Args:
+        follower: is told.
+        budget: how closely each step is watched.
+    """
+
+    def __init__(self, follower: Follower, budget: Budget) -> None:
+        self.follower, self.budget = follower, budget
+        self.cast = Cast()
+        self.off = self.inside = False
+        self.spent = 0.0
+        self.compiled_functions = 0
+        self.functional = False
+        self.step = 0
+        self.turn = Turn(1, Level.FULL, time.perf_counter())
+        self.tail = Tail()
+        self.ear = Ear(self._heard)
+        self._probe: LayerProbe | None = None
+        self._armed: Any = None
+        self._returning: Any = None
+        self._depth = 0
+        self._stepping: Optimizer | None = None
+        self._primary: Optimizer | None = None
+        self._others = 0
+        self._several = False
+        self._before: tuple[Tensor, Tensor] | None = None
+        self._raw = False
+        self._bare = False
+        self._bare_steps = 0
+        self._stride = 1
+        self._sum, self._count = 0.0, 0
+        self._spent_before = 0.0
+
+    # -- on and off
+
+    def start(self) -> None:
+        """Listen for the first forward pass."""
+        self.turn.level = self.budget.level(0)
+        self._arm()
+
+    def stop(self) -> None:
+        """Take off all hooks and modes."""
+        self._close()
+        self.off = True
+        self._quiet()
+        self.turn = Turn(self.step + 1, Level.BARE, time.perf_counter())
+        self.tail = Tail()
+
+    @guarded
+    def _close(self) -> None:
+        """End the last step of a loop without optimizer."""
+        if self._bare and self._primary is not None:
+            self.cast.rule(self._primary).steps += self._bare_steps
+        self._finish_by_hand()
+
+    def fail(self, error: Exception) -> None:
+        """Give up watching, and let the training go on."""
+        self.off = True
+        self._quiet()
+        self.follower.broken(error)
+
+    def _quiet(self) -> None:
+        self._disarm()
+        self.ear.close()
+        self._unprobe()
+        self._unreturn()
+
+    def _unprobe(self) -> None:
+        if self._probe is not None:
+            self._probe.remove()
+            self.spent += self._probe.seconds
+            self._probe = None
+
+    def _unreturn(self) -> None:
+        if self._returning is not None:
+            self._returning.remove()
+            self._returning = None
+
+    def _arm(self) -> None:
+        """Be told of the next module that is called, and of none inside it."""
+        if self._armed is None and not self.compiled_functions:
+            self._armed = register_module_forward_pre_hook(self._called)
+
+    def _disarm(self) -> None:
+        if self._armed is not None:
+            self._armed.remove()
+            self._armed = None
+
+    # -- forward
+
+    def _called(self, module: nn.Module, args: Any) -> None:
+        if self.off or torch.compiler.is_compiling():
+            return
+        self._on_call(module, args)
+
+    @guarded
+    def _on_call(self, module: nn.Module, args: Any) -> None:
+        self._disarm()
+        if self._depth or self._returning is not None:  # recomputed in a backward pass
+            return
+        if self._bare and torch.is_grad_enabled():
+            return
+        if next(module.parameters(), None) is None:  # an augmentation, a loss
+            self._until_return(module, self._on_helper_return)
+            return
+        model = self.cast.model(module)
+        if not torch.is_grad_enabled():
+            self._evaluated(model, module)
+            self._until_return(module, self._on_helper_return)
+            return
+        self._begin_pass(model, module, args)
+
+    def _evaluated(self, model: Model, module: nn.Module) -> None:
+        model.evaluation += 1
+        if module.training and model.training:  # before the first step it may be a trial run
+            model.evaluated_in_training += 1
+            model.evaluation_place = model.evaluation_place or user_place()
+
+    def _begin_pass(self, model: Model, module: nn.Module, args: Any) -> None:
+        self._finish_by_hand()
+        model.training += 1
+        self.ear.close()
+        first = first_tensor(args)
+        device = "cpu" if first is None else first.device.type
+        found = Pass(model, args, {}, module.training, autocast_of(device))
+        self.turn.passes = [item for item in self.turn.passes if item.model is not model]
+        self.turn.passes.append(found)
+        if self.turn.level is Level.FULL:
+            self._probe = LayerProbe(module, self.turn.activations.append, self.fail)
+            if type(module).__name__ != "OptimizedModule":
+                self.ear.open()
+        self._until_return(module, functools.partial(self._on_return, found))
+
+    def _until_return(self, module: nn.Module, then: Callable[..., None]) -> None:
+        """Call ``then`` when this call of the module has ended, in whatever way."""
+
+        def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            self._unreturn()
+            then(args, kwargs, output)
+
+        self._returning = module.register_forward_hook(hook, with_kwargs=True, always_call=True)
+
+    @guarded
+    def _on_helper_return(self, _args: Any, _kwargs: Any, _output: Any) -> None:
+        self._arm()
+
+    @guarded
+    def _on_return(self, found: Pass, args: Any, kwargs: Any, output: Any) -> None:
+        self._unprobe()
+        found.kwargs, found.output, found.ended = kwargs, output, output is not None
+        if output is None:  # it raised
+            self.ear.close()
+            return
+        if len(self.turn.passes) == 1 and not self.turn.backwards:
+            inside = self.tail.calls  # a loss inside the network
+            self.tail = Tail() if not inside else self.tail
+        self.tail.begin(output)
+        if self.turn.level >= Level.LIGHT and not self.compiled_functions:
+            self.ear.open()
+        if self.turn.level is Level.FULL or self._several:
+            self._arm()
+
+    def _heard(self, function: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        if not self.off and not self.inside:
+            self._on_function(function, args, kwargs, output)
+
+    @guarded
+    def _on_function(self, function: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        if self._depth:
+            return
+        if self._probe is not None:
+            name = str(getattr(function, "__name__", "")).rstrip("_")
+            with torch.no_grad():
+                self._probe.hear(name, output)
+            if name not in LOSS_KINDS:
+                return
+        self.tail.hear(function, args, kwargs, output)
+
+    # -- backward
+
+    @guarded
+    def _on_backward(self, tensors: Any) -> None:
+        self.ear.close()
+        self._disarm()
+        self._unprobe()  # left behind by a forward pass that raised
+        self._unreturn()
+        if self._raw and self.turn.backwards:
+            self._finish_by_hand()
+        total = first_tensor(tensors)
+        if total is None:
+            return
+        place = user_place() if self.turn.level >= Level.FULL else None
+        self.turn.backwards.append(self._read(total, place))
+        self.turn.trail = self.tail.trail
+        self.turn.calls += [call for call in self.tail.calls if call not in self.turn.calls]
+        for item in self.turn.passes:
+            item.model.trained_in_evaluation += not item.training
+        if self.turn.level is Level.FULL:
+            self.turn.graph |= leaves_of([total])
+        if not self.cast.models and not self.cast.rules:
+            self._raw = True
+        with torch.no_grad():
+            self.follower.backward_begins(self.turn, total)
+
+    def _read(self, total: Tensor, place: Place | None) -> Backward:
+        if self.turn.level is Level.BARE:
+            return Backward(float(total.detach().sum()), None, None, None, place)
+        parts = self.tail.split(total)
+        return Backward(parts.total, parts.data, parts.penalty, parts.scale, place)
+
+    def before_backward(self, tensors: Any) -> None:
+        """Gradients are about to be computed."""
+        if not self._depth:
+            if self._bare:
+                self._on_bare_backward(tensors)
+            else:
+                self._on_backward(tensors)
+        self._depth += 1
+
+    def _on_bare_backward(self, tensors: Any) -> None:
+        """Nothing but the number, in the least time; wake up where it is not finite."""
+        try:
+            value = tensors.item()
+            self._sum += value
+            self._count += 1
+            if not math.isfinite(value):
+                self._on_trouble(tensors)
+        except (AttributeError, RuntimeError):  # several tensors, or a minibatch of losses
+            self._count += 1
+            self._sum = math.nan
+
+    @guarded
+    def _on_trouble(self, total: Tensor) -> None:
+        with torch.no_grad():
+            self.follower.trouble(self.step + 1, total)
+
+    def before_grad(self, outputs: Any, inputs: Any) -> bool:
+        """Gradients by ``torch.autograd.grad``: of a step if they are those of parameters."""
+        if self.off or self._depth or self._stepping is not None:
+            return False
+        total = first_tensor(outputs)
+        leaf = first_tensor(inputs)
+        if total is None or leaf is None or total.numel() != 1:
+            return False
+        if not (leaf.is_leaf and leaf.requires_grad):
+            self.functional = True
+        self.before_backward(outputs)
+        return True
+
+    def after_backward(self) -> None:
+        """Gradients have been computed."""
+        self._depth -= 1
+        if not self._depth and not self._bare:
+            self._on_gradients()
+
+    @guarded
+    def _on_gradients(self) -> None:
+        self.tail = Tail()
+        if self._stepping is None and not self._rule_known():
+            self._remember_weights()
+            with torch.no_grad():
+                self.follower.gradients_ready(self.turn)
+        if self.turn.level is Level.FULL:
+            self.turn.after_backward = self._gradient_norm()
+        if self._raw and self.turn.level >= Level.LIGHT:
+            self.ear.open()
+        self._arm()
+
+    def _gradient_norm(self) -> float:
+        found = [item.grad for item in self.cast.trainable() if item.grad is not None]
+        return norm_of(found)
+
+    # -- updates
+
+    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer is about to update."""
+        if not self._bare:
+            self._on_step_begin(optimizer)
+        elif optimizer is self._primary and not self.step % self._stride:
+            self.follower.bare_gradients(self.step + 1)
+
+    def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer has updated."""
+        if not self._bare:
+            self._on_step_end(optimizer)
+        elif optimizer is self._primary:
+            self._end_bare(optimizer)
+        else:
+            self._on_other_step(optimizer)
+
+    def _end_bare(self, optimizer: Optimizer) -> None:
+        """The end of a bare step: its number is kept, and the clock looked at."""
+        self.step += 1
+        self._bare_steps += 1
+        value = self._sum / self._count if self._count else math.nan
+        self._sum, self._count = 0.0, 0
+        self.follower.bare_step(self.step, value, optimizer)
+        if (
+            time.perf_counter() >= self.budget.wake
+            or self.step >= self.budget.wake_step
+            or self.follower.alarm
+        ):
+            self._next_level()
+
+    @guarded
+    def _on_other_step(self, optimizer: Optimizer) -> None:
+        self.cast.rule(optimizer).steps += 1
+        if self._is_primary(optimizer):
+            self._next_level()
+
+    @guarded
+    def _on_step_begin(self, optimizer: Optimizer) -> None:
+        self.ear.close()
+        self._stepping = optimizer
+        rule = self.cast.rule(optimizer)
+        if rule.steps < 3:
+            rule.stepped = rule.stepped or user_place()
+            rule.scaler = rule.scaler or _scaler_above()
+        with torch.no_grad():
+            self.follower.step_begins(self.turn, optimizer)
+
+    @guarded
+    def _on_step_end(self, optimizer: Optimizer) -> None:
+        self._stepping = None
+        rule = self.cast.rule(optimizer)
+        rule.steps += 1
+        rule.heard += 1
+        rule.backwards += len(self.turn.backwards)
+        with torch.no_grad():
+            self.follower.step_ends(self.turn, optimizer)
+        if self._is_primary(optimizer):
+            self._end_turn()
+        elif self._armed is None:
+            self._arm()
+
+    def _is_primary(self, optimizer: Optimizer) -> bool:
+        """One optimizer marks the steps: the first that was seen, while it is at work."""
+        if self._primary is None or self._others > 3 * max(len(self.cast.rules), 1):
+            self._primary, self._others = optimizer, 0
+        if optimizer is self._primary:
+            self._others = 0
+            return True
+        self._others += 1
+        return False
+
+    def _rule_known(self) -> bool:
+        return any(rule.steps for rule in self.cast.rules)
+
+    def _remember_weights(self) -> None:
+        """One weight as it is now, to see whether it has changed before the next pass."""
+        found = next((item for item in self._weights() if item.numel()), None)
+        self._before = None if found is None else (found, found.detach().clone())
+
+    def _weights(self) -> list[Tensor]:
+        return self.cast.trainable()
+
+    def _finish_by_hand(self) -> None:
+        """End the step of a loop without optimizer, once its weights have changed."""
+        if not self.turn.backwards or self._rule_known():
+            return
+        changed = self.functional or self._raw
+        if self._before is not None:
+            weight, before = self._before
+            changed = changed or not torch.equal(weight.detach(), before)
+        if changed:
+            with torch.no_grad():
+                self.follower.step_ends(self.turn, None)
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        turn = self.turn
+        self.ear.close()
+        self._several = self._several or len(turn.passes) > 1
+        self.step += 1
+        self._before = None
+        with torch.no_grad():
+            self.follower.turn_ends(turn)
+        self._next_level()
+
+    def _next_level(self) -> None:
+        """How closely the step that begins now is watched."""
+        self.budget.charge(self.turn.step - 1, self.turn.level, self.spent - self._spent_before)
+        self._spent_before = self.spent
+        if self._bare and self._primary is not None:
+            self.cast.rule(self._primary).steps += self._bare_steps
+            self._bare_steps = 0
+        if self.budget.over(self.step):
+            self.off = True
+            self._quiet()
+            return
+        level = self.budget.level(self.step, self.follower.alarm)
+        self.follower.alarm = False
+        self.turn = Turn(self.step + 1, level, time.perf_counter())
+        self.tail = Tail()
+        # a loop without optimizer has no other mark of a step than the passes themselves
+        self._bare = level is Level.BARE and self._primary is not None
+        quick = self.budget.elapsed < _QUICK * self.step
+        self._stride = _SELDOM if quick else 1
+        if self._bare:
+            self._disarm()
+        else:
+            self._arm()
+
+    # -- the rest
+
+    @guarded
+    def made(self, made: Any) -> None:
+        """An optimizer, a scheduler or a DataLoader is being constructed."""
+        self.cast.note_made(made)
+
+    @guarded
+    def assembled(self, child: nn.Module) -> None:
+        """A module has become part of another."""
+        self.cast.note_assembled(child)
+
+    @guarded
+    def compiled(self, target: Any, result: Any) -> None:
+        """Something was compiled: a module stays one layer, a function silences the ear."""
+        if not isinstance(result, nn.Module):
+            self.compiled_functions += 1
+            self._quiet()
+
+    @guarded
+    def switched(self) -> None:
+        """A module was switched to training or evaluation."""
+        if self._returning is None:
+            self._arm()
+
+    @guarded
+    def iterated(self, loader: Any) -> None:
+        """A pass over a DataLoader begins."""
+        self.cast.loader(loader).begin(loader)
+        if self._returning is None:
+            self._arm()
+
+
+def _scaler_above() -> bool:
+    """Whether a gradient scaler is among the callers."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith("grad_scaler.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def norm_of(tensors: list[Tensor]) -> float:
+    """The norm of several tensors as if they were one."""
+    from chainrule.diagnosis.parameters import norms
+
+    return float(sum((value or 0.0) ** 2 for value in norms(tensors)) ** 0.5)
