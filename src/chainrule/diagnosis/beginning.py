@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import math
 import time
 from typing import Any
 
@@ -23,8 +24,9 @@ from chainrule.diagnosis.symptoms.record import Start
 from chainrule.gradients.flow import flow
 
 _FEW = 16  # examples that any network should be able to learn by heart
-_STEPS = 300
-_RATE = 1e-3
+_STEPS = 100  # with each learning rate
+_RATES = (1e-2, 1e-3, 1e-1)
+_FITTED = 0.3  # of the first loss
 _FEATURES = 4096
 _ENOUGH = 100  # examples for cross-validation
 _FOLDS = 5
@@ -61,7 +63,8 @@ def _tried(attempt: Any, unseen: list[str], what: str) -> Any:
         return attempt()
     except Exception as error:  # noqa: BLE001 - a copy of someone's network may fail in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        unseen.append(f"{what}: {reason}")
+        reason = " ".join(reason.split())
+        unseen.append(f"{what}: {reason[:120]}")
         return None
 
 
@@ -84,30 +87,45 @@ def _fitted(
     """
     if examples.network is None or examples.loss is None:
         return None
-    twin = copy.deepcopy(examples.network)
     inputs, targets = inputs[:_FEW], targets[:_FEW]
-    _without_chance(twin)
+    first, best, steps = 0.0, math.inf, 0
+    for rate in _RATES:
+        twin = copy.deepcopy(examples.network)
+        _without_chance(twin)
+        losses = _descend(twin, examples.loss, inputs, targets, rate, until)
+        if not losses:
+            return None
+        first, steps = losses[0], steps + len(losses)
+        best = min([best, *losses])
+        if best <= _FITTED * first:
+            break
+        if time.perf_counter() > until:
+            return None  # too slow a network to say
+    return first, best, steps
+
+
+def _descend(
+    twin: nn.Module, loss_of: Any, inputs: Tensor, targets: Tensor, rate: float, until: float
+) -> list[float]:
+    """Losses of a few dozen steps of Adam; fewer where it fits or time is up."""
     parameters = [item for item in twin.parameters() if item.requires_grad]
     if not parameters:
-        return None
-    optimizer = torch.optim.Adam(parameters, lr=_RATE)
-    first = value = 0.0
+        return []
+    optimizer = torch.optim.Adam(parameters, lr=rate)
+    losses: list[float] = []
     with torch.enable_grad():
-        for step in range(1, _STEPS + 1):
+        while len(losses) < _STEPS and time.perf_counter() < until:
             optimizer.zero_grad()
             scores = first_tensor(twin(inputs.clone()))
             if scores is None:
-                return None
-            loss = examples.loss(scores, targets)
-            value = float(loss.detach())
-            first = value if step == 1 else first
-            if time.perf_counter() > until and step < _STEPS // 3:
-                return None
-            if value <= 0.3 * first and step > 1:
+                return []
+            loss = loss_of(scores, targets)
+            losses.append(float(loss.detach()))
+            if losses[-1] <= _FITTED * losses[0] and len(losses) > 1:
                 break
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
-    return first, value, step
+    return losses
 
 
 def _without_chance(twin: nn.Module) -> None:

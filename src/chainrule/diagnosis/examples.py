@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from chainrule.analysis.running import first_tensor
 from chainrule.analysis.twin import unwrapped, with_weights
+from chainrule.diagnosis.opaque import plain
 from chainrule.diagnosis.watcher import Turn
 
 _EXAMPLES = 512
@@ -47,6 +48,10 @@ class Examples:
             self.why = "no network" if not models else f"{len(models)} networks in the first step"
             return
         model = next(iter(models.values()))
+        called = turn.passes[-1]
+        if len(called.args) != 1 or called.kwargs:
+            self.why = "it takes more than one positional argument"
+            return
         module = model.module()
         if module is None:
             return
@@ -65,7 +70,8 @@ class Examples:
         call = next((item for item in turn.calls if item.target is not None), None)
         if len(turn.passes) != 1 or call is None or call.target is None:
             return
-        given = first_tensor(turn.passes[0].args)
+        given = first_tensor((turn.passes[0].args, turn.passes[0].kwargs))
+        given = None if given is None else plain(given)
         if given is None or not given.dim() or not call.target.dim():
             return
         if len(given) != len(call.target) or len(turn.calls) > max(len(turn.backwards), 1):

@@ -22,6 +22,7 @@ from chainrule.diagnosis.facts import Backward, PassFacts, Sample, facts_of, los
 from chainrule.diagnosis.layers import DeadWindow
 from chainrule.diagnosis.losses import TargetTally, right_answers
 from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.opaque import plain
 from chainrule.diagnosis.origin import Origin, any_bad, find_origin, origin_in_graph
 from chainrule.diagnosis.parameters import ParameterStep, noise, norms
 from chainrule.diagnosis.watcher import Follower, Pass, Turn
@@ -383,7 +384,8 @@ class Journal(Follower):
         )  # fmt: skip
 
     def _pass(self, item: Pass) -> PassFacts:
-        given = next((value for value in tensors_of((item.args, item.kwargs)) if value.dim()), None)
+        tensors = [plain(value) for value in tensors_of((list(item.args), item.kwargs))]
+        given = next((value for value in tensors if value.dim()), None)
         print_ = "" if given is None else fingerprint(given)
         if print_:
             self.fingerprints[print_] = self.fingerprints.get(print_, 0) + 1

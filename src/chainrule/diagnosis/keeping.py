@@ -112,9 +112,9 @@ class Keeping:
 
     def log(self, text: str) -> str:
         """Keep a traceback of ours beside the run; gives the path."""
-        if not self.folder:
+        if self._store is None:
             return ""
-        path = Path(self.folder) / _LOG
+        path = Path(self.folder or self._store.folder) / _LOG
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(text + "\n")

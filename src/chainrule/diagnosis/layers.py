@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from chainrule.analysis.running import first_tensor
 from chainrule.analysis.twin import unwrapped
+from chainrule.diagnosis.opaque import plain
 from chainrule.gradients.activations import ACTIVATIONS, Activation, activation_of
 from chainrule.gradients.signals import axis_after, axis_of
 
@@ -170,7 +171,10 @@ class LayerProbe:
 
     def _take(self, title: str, operation: str, output: Any, activation: Any) -> None:
         values = first_tensor(output)
-        if values is None or not values.is_floating_point() or not values.dim():
+        if values is None or not values.is_floating_point():
+            return
+        values = plain(values)
+        if not values.dim():
             return
         if not values.numel():
             return

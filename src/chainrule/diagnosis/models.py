@@ -108,10 +108,24 @@ class Cast:
     rules: list[Rule] = field(default_factory=list)
     schedules: list[Schedule] = field(default_factory=list)
     loaders: list[Loader] = field(default_factory=list)
+    own: list[tuple[str, weakref.ref[Tensor]]] = field(default_factory=list)
     assembled: weakref.WeakKeyDictionary[nn.Module, Place] = field(
         default_factory=weakref.WeakKeyDictionary
     )
     made: weakref.WeakKeyDictionary[Any, Place] = field(default_factory=weakref.WeakKeyDictionary)
+
+    def note_own(self, leaves: list[Tensor]) -> None:
+        """Weights that are no network's: named by the variables that hold them."""
+        known = {id(item) for _, reference in self.own if (item := reference()) is not None}
+        frame = user_frame()
+        for number, leaf in enumerate(leaves):
+            if id(leaf) not in known:
+                name = name_of(leaf, frame) or f"tensor {number}"
+                self.own.append((name, weakref.ref(leaf)))
+
+    def own_weights(self) -> list[tuple[str, Tensor]]:
+        """Names and weights that are no network's."""
+        return [(name, item) for name, reference in self.own if (item := reference()) is not None]
 
     def note_made(self, made: Any) -> None:
         """An optimizer, scheduler or loader is being made here; constructors of parents too."""
@@ -170,7 +184,8 @@ class Cast:
     def names(self) -> dict[int, str]:
         """Parameter to name, with the name of its network where there are several."""
         several = len(self.models) > 1
-        return {
+        own = {id(item): name for name, item in self.own_weights()}
+        return own | {
             id(parameter): f"{model.name}.{name}" if several else name
             for model in reversed(self.models)
             for name, parameter in model.parameters()
@@ -188,7 +203,8 @@ class Cast:
 
     def trainable(self) -> list[Tensor]:
         """All parameters of all networks and optimizers, each once."""
-        found = {id(item): item for model in self.models for _, item in model.parameters()}
+        found: dict[int, Tensor] = {id(item): item for _, item in self.own_weights()}
+        found.update((id(item), item) for model in self.models for _, item in model.parameters())
         for rule in self.rules:
             optimizer = rule.optimizer()
             for group in optimizer.param_groups if optimizer is not None else ():

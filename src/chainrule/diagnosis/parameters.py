@@ -84,22 +84,22 @@ def _noise(one: Tensor, two: Tensor) -> float | None:
     return None if not squares else 1.0 - 2.0 * float((one * two).sum()) / squares
 
 
-def leaves_of(tensors: Iterable[Tensor]) -> set[int]:
-    """Identities of the leaves (parameters) that gradients of ``tensors`` reach.
+def leaves_of(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The leaves (parameters) that gradients of ``tensors`` reach.
 
     The graph is read, not run.
 
     Examples:
         >>> w, v = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
-        >>> leaves_of([(2 * w).sum()]) == {id(w)}
-        True
+        >>> [leaf is w for leaf in leaves_of([(2 * w).sum()])]
+        [True]
     """
-    found: set[int] = set()
+    found: dict[int, Tensor] = {}
     seen: set[Any] = set()
     waiting: list[Any] = []
     for item in tensors:
         if item.grad_fn is None and item.requires_grad:
-            found.add(id(item))
+            found[id(item)] = item
         waiting.append(item.grad_fn)
     while waiting:
         node = waiting.pop()
@@ -108,6 +108,6 @@ def leaves_of(tensors: Iterable[Tensor]) -> set[int]:
         seen.add(node)
         leaf = getattr(node, "variable", None)
         if leaf is not None:
-            found.add(id(leaf))
+            found[id(leaf)] = leaf
         waiting.extend(item for item, _ in node.next_functions)
-    return found
+    return list(found.values())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.losses import LOSS_KINDS, OWN, LossCall
+from chainrule.diagnosis.opaque import plain
 from chainrule.diagnosis.places import Place, user_place
 
 _ADD = ("add", "radd", "iadd")
@@ -124,6 +125,9 @@ class Tail:
         if given is None:
             return
         chain = self._chains.get(id(given), ())
+        if plain(given).shape != given.shape:
+            return  # mapped over examples: the numbers have one axis more than they show
+        given, target = plain(given), None if target is None else plain(target)
         call = LossCall(
             name, LOSS_KINDS[name], given, target, options, output, chain,
             user_place(), again=_again(function, args, kwargs),
@@ -134,7 +138,7 @@ class Tail:
         self._alive.append((call.output, call.input, call.target))
         self._forms[id(call.output)] = Form({len(self.calls): 1.0})
         self._chains.pop(id(call.output), None)
-        self.calls.append(call)
+        self.calls.append(replace(call, output=plain(call.output)))
 
     def _other(self, name: str, args: Sequence[Any], output: Tensor) -> None:
         flat = _operands(args)
@@ -216,7 +220,7 @@ class Tail:
 
     def split(self, total: Tensor) -> Split:
         """The parts of the number that ``backward`` is called on."""
-        value = float(total.detach()) if total.numel() == 1 else float(total.detach().sum())
+        value = float(plain(total).detach().mean())
         form = self._forms.get(id(total))
         if form is None or not form.parts:
             calls = tuple(self.calls[-1:])

@@ -51,7 +51,7 @@ class Listener(Protocol):
     def after_backward(self) -> None:
         """Gradients have been computed, or an error was raised on the way."""
 
-    def before_grad(self, outputs: Any, inputs: Any) -> bool:
+    def before_grad(self, outputs: Any, inputs: Any, higher: bool) -> bool:
         """``torch.autograd.grad`` is called; gives whether it is the gradient of a step."""
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -137,7 +137,7 @@ class Taps:
     def _grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             higher = kwargs.get("create_graph") or (len(args) > 2 and args[2])
-            if not self._here or higher or not self._listener.before_grad(outputs, inputs):
+            if not self._here or not self._listener.before_grad(outputs, inputs, bool(higher)):
                 return original(outputs, inputs, *args, **kwargs)
             try:
                 return original(outputs, inputs, *args, **kwargs)

@@ -272,6 +272,8 @@ class Watching:
         found = list(self._start.unseen)
         if self._watcher.compiled_functions:
             found.append("layers: torch.compile was used on a function; hooks would change it")
+        if self._watcher.functional:
+            found.append("layers: the training uses transforms of torch.func")
         if self._journal.examples.why:
             found.append(f"the untrained network: {self._journal.examples.why}")
         if self._journal.broken_by is not None:

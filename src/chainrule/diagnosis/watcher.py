@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import sys
@@ -13,16 +14,17 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
 
-from chainrule.analysis.running import first_tensor
+from chainrule.analysis.running import first_tensor, tensors_of
 from chainrule.diagnosis.budget import Budget, Level
 from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.facts import Backward
 from chainrule.diagnosis.layers import Activations, LayerProbe
 from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
 from chainrule.diagnosis.models import Cast, Model, autocast_of
+from chainrule.diagnosis.opaque import is_symbolic, outside_transforms, plain, within_transform
 from chainrule.diagnosis.parameters import leaves_of
 from chainrule.diagnosis.places import Place, user_place
 from chainrule.diagnosis.tail import Heard, Tail
@@ -41,8 +43,8 @@ class Pass:
     kwargs: dict[str, Any]
     training: bool
     autocast: str
+    transformed: bool = False
     output: Any = None
-    ended: bool = False
 
 
 @dataclass(eq=False)
@@ -57,9 +59,9 @@ class Turn:
     backwards: list[Backward] = field(default_factory=list)
     activations: list[Activations] = field(default_factory=list)
     trail: list[Heard] = field(default_factory=list)
+    deferred: list[tuple[int, Tensor]] = field(default_factory=list)
     leftover: float | None = None
     after_backward: float | None = None
-    graph: set[int] = field(default_factory=set)
 
 
 class Follower:
@@ -248,10 +250,14 @@ class Watcher:
         self.ear.close()
         first = first_tensor(args)
         device = "cpu" if first is None else first.device.type
-        found = Pass(model, args, {}, module.training, autocast_of(device))
+        changed = any(map(within_transform, [*tensors_of(args), *module.parameters()]))
+        self.functional = self.functional or changed
+        if changed:
+            args = tuple(plain(item) for item in tensors_of(args))
+        found = Pass(model, args, {}, module.training, autocast_of(device), changed)
         self.turn.passes = [item for item in self.turn.passes if item.model is not model]
         self.turn.passes.append(found)
-        if self.turn.level is Level.FULL:
+        if self.turn.level is Level.FULL and not changed:
             self._probe = LayerProbe(module, self.turn.activations.append, self.fail)
             if type(module).__name__ != "OptimizedModule":
                 self.ear.open()
@@ -260,10 +266,14 @@ class Watcher:
     def _until_return(self, module: nn.Module, then: Callable[..., None]) -> None:
         """Call ``then`` when this call of the module has ended, in whatever way."""
 
-        def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            self._unreturn()
-            then(args, kwargs, output)
+        def hook(called: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            if called is module:
+                self._unreturn()
+                then(args, kwargs, output)
 
+        if isinstance(module, torch.jit.ScriptModule):  # takes no hooks of its own
+            self._returning = register_module_forward_hook(hook, with_kwargs=True)
+            return
         self._returning = module.register_forward_hook(hook, with_kwargs=True, always_call=True)
 
     @guarded
@@ -273,7 +283,8 @@ class Watcher:
     @guarded
     def _on_return(self, found: Pass, args: Any, kwargs: Any, output: Any) -> None:
         self._unprobe()
-        found.kwargs, found.output, found.ended = kwargs, output, output is not None
+        if not found.transformed:
+            found.kwargs, found.output = kwargs, output
         if output is None:  # it raised
             self.ear.close()
             return
@@ -311,27 +322,51 @@ class Watcher:
         self._unprobe()  # left behind by a forward pass that raised
         self._unreturn()
         if self._raw and self.turn.backwards:
+            heard = self.tail  # of the step that begins here
             self._finish_by_hand()
+            self.ear.close()
+            self.tail = heard
         total = first_tensor(tensors)
         if total is None:
+            return
+        if within_transform(total):
+            self._on_transform(total)
             return
         place = user_place() if self.turn.level >= Level.FULL else None
         self.turn.backwards.append(self._read(total, place))
         self.turn.trail = self.tail.trail
-        self.turn.calls += [call for call in self.tail.calls if call not in self.turn.calls]
         for item in self.turn.passes:
             item.model.trained_in_evaluation += not item.training
         if self.turn.level is Level.FULL:
-            self.turn.graph |= leaves_of([total])
-        if not self.cast.models and not self.cast.rules:
-            self._raw = True
+            self._read_leaves(total)
         with torch.no_grad():
             self.follower.backward_begins(self.turn, total)
+
+    def _on_transform(self, total: Tensor) -> None:
+        """Inside ``torch.func`` nothing is computed; the numbers are read when it has ended."""
+        self.functional = True
+        place = user_place() if self.turn.level >= Level.FULL else None
+        self.turn.backwards.append(Backward(math.nan, None, None, None, place))
+        self.turn.deferred.append((len(self.turn.backwards) - 1, plain(total).detach()))
+        self.turn.calls += [call for call in self.tail.calls if call not in self.turn.calls]
+
+    def _read_deferred(self) -> None:
+        for place, total in self.turn.deferred:
+            seen = self.turn.backwards[place]
+            self.turn.backwards[place] = dataclasses.replace(seen, total=float(total.mean()))
+
+    def _read_leaves(self, total: Tensor) -> None:
+        """Weights that belong to no network: of a loop that has only tensors."""
+        if self.cast.models or self.cast.rules:
+            return
+        self._raw = True
+        self.cast.note_own(leaves_of([total]))
 
     def _read(self, total: Tensor, place: Place | None) -> Backward:
         if self.turn.level is Level.BARE:
             return Backward(float(total.detach().sum()), None, None, None, place)
         parts = self.tail.split(total)
+        self.turn.calls += [call for call in parts.calls if call not in self.turn.calls]
         return Backward(parts.total, parts.data, parts.penalty, parts.scale, place)
 
     def before_backward(self, tensors: Any) -> None:
@@ -339,7 +374,7 @@ class Watcher:
         if not self._depth:
             if self._bare:
                 self._on_bare_backward(tensors)
-            else:
+            elif not is_symbolic(first_tensor(tensors)):
                 self._on_backward(tensors)
         self._depth += 1
 
@@ -360,16 +395,18 @@ class Watcher:
         with torch.no_grad():
             self.follower.trouble(self.step + 1, total)
 
-    def before_grad(self, outputs: Any, inputs: Any) -> bool:
+    def before_grad(self, outputs: Any, inputs: Any, higher: bool) -> bool:
         """Gradients by ``torch.autograd.grad``: of a step if they are those of parameters."""
         if self.off or self._depth or self._stepping is not None:
             return False
         total = first_tensor(outputs)
         leaf = first_tensor(inputs)
-        if total is None or leaf is None or total.numel() != 1:
+        if total is None or leaf is None or total.numel() != 1 or is_symbolic(total):
             return False
-        if not (leaf.is_leaf and leaf.requires_grad):
+        if within_transform(leaf):
             self.functional = True
+        elif higher or not (leaf.is_leaf and leaf.requires_grad):
+            return False
         self.before_backward(outputs)
         return True
 
@@ -382,6 +419,9 @@ class Watcher:
     @guarded
     def _on_gradients(self) -> None:
         self.tail = Tail()
+        if self.functional:
+            self._arm()
+            return
         if self._stepping is None and not self._rule_known():
             self._remember_weights()
             with torch.no_grad():
@@ -418,6 +458,7 @@ class Watcher:
         """The end of a bare step: its number is kept, and the clock looked at."""
         self.step += 1
         self._bare_steps += 1
+        self._others = 0
         value = self._sum / self._count if self._count else math.nan
         self._sum, self._count = 0.0, 0
         self.follower.bare_step(self.step, value, optimizer)
@@ -489,7 +530,7 @@ class Watcher:
             weight, before = self._before
             changed = changed or not torch.equal(weight.detach(), before)
         if changed:
-            with torch.no_grad():
+            with outside_transforms(), torch.no_grad():
                 self.follower.step_ends(self.turn, None)
             self._end_turn()
 
@@ -499,7 +540,8 @@ class Watcher:
         self._several = self._several or len(turn.passes) > 1
         self.step += 1
         self._before = None
-        with torch.no_grad():
+        with outside_transforms(), torch.no_grad():
+            self._read_deferred()
             self.follower.turn_ends(turn)
         self._next_level()
 

@@ -44,7 +44,7 @@ def update_size(record: Record) -> Finding | None:
     if ratio < _ROUNDING and record.learns() is False:
         words = ("the weights hardly move", "a larger learning rate")
         return _rate_finding("learning-rate-too-low", record, ratio, rate, *words)
-    if ratio > _OVERWRITES and record.learns() is not True:
+    if ratio > _OVERWRITES and record.learns() is False:
         words = ("every update overwrites the weights", "a smaller learning rate")
         return _rate_finding("learning-rate-too-high", record, ratio, rate, *words)
     return None

@@ -9,6 +9,7 @@ from chainrule.finding import Finding
 
 _FAR = 10.0  # a signal ten times the size that initializations are made for
 _SPREAD = 100.0  # features whose scales differ so: a condition number of 10,000
+_HALF = 0.5
 _SURE = 3.0  # standard errors
 
 
@@ -79,7 +80,7 @@ def targets_not_scaled(record: Record) -> Finding | None:
 def small_batch_not_fitted(record: Record) -> Finding | None:
     """A copy of the network cannot even learn a handful of examples by heart."""
     fitted = record.start.fitted
-    if fitted is None or fitted[1] <= 0.5 * fitted[0]:
+    if fitted is None or fitted[1] <= _HALF * fitted[0]:
         return None
     before, after, steps = fitted
     return Finding(
