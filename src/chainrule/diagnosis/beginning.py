@@ -32,7 +32,7 @@ _ENOUGH = 100  # examples for cross-validation
 _FOLDS = 5
 
 
-def start_of(examples: Examples, seconds: float = 4.0) -> Start:
+def start_of(examples: Examples, seconds: float = 15.0) -> Start:
     """Flow, the fit of a small batch, and whether inputs predict targets.
 
     Args:
@@ -55,6 +55,8 @@ def start_of(examples: Examples, seconds: float = 4.0) -> Start:
             predicted = _tried(
                 lambda: _predicted(examples, *together), unseen, "whether inputs predict targets"
             )
+        else:
+            unseen.append("whether inputs predict targets: there was no time left")
     return Start(found or (), fitted, predicted, tuple(unseen))
 
 

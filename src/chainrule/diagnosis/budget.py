@@ -31,7 +31,7 @@ class Budget:
     watched in full whatever they cost and not charged; so are steps 10, 30, 100 and 300, charged.
 
     Args:
-        share: of the training time that watching may take.
+        share: of the training time that watching may take; 1 watches every step in full.
         first: steps at the start that are watched in full.
         stop_steps, stop_seconds: after so many steps or seconds nothing is watched; None: never.
 
@@ -100,7 +100,7 @@ class Budget:
         return self._last
 
     def _decide(self, step: int, now: float, alarm: bool) -> Level:
-        if step < self.first or step in _LANDMARKS:
+        if step < self.first or step in _LANDMARKS or self.share >= 1:
             return Level.FULL
         if alarm and self._alarms:
             self._alarms -= 1

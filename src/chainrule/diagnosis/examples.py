@@ -67,7 +67,7 @@ class Examples:
 
     def add(self, turn: Turn) -> None:
         """Keep a minibatch, until there are enough."""
-        call = next((item for item in turn.calls if item.target is not None), None)
+        call = next((item for item in reversed(turn.calls) if item.target is not None), None)
         if len(turn.passes) != 1 or call is None or call.target is None:
             return
         given = first_tensor((turn.passes[0].args, turn.passes[0].kwargs))

@@ -29,8 +29,8 @@ class TensorFacts(Answer):
         mean, std, low, high: of its finite values; NaN where there are none.
         not_finite: how many values are NaN or infinite.
         whole: whether all values are whole numbers.
-        feature_spread: largest / smallest standard deviation over features (..., F), for inputs
-            of two axes; None otherwise.
+        feature_spread: largest / median standard deviation over features (..., F), for inputs of
+            two axes; None otherwise.
     """
 
     shape: tuple[int, ...]
@@ -77,7 +77,7 @@ def _feature_spread(values: Tensor) -> float | None:
         return None
     spread = values.std(0, correction=0)
     spread = spread[spread > 0]
-    return float(spread.max() / spread.min()) if len(spread) > 1 else None
+    return float(spread.max() / spread.median()) if len(spread) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -312,7 +312,8 @@ class Journal(Follower):
             turn.trail, total,
         )  # fmt: skip
         if origin.stage == "unknown" and bare is not None:
-            return origin_in_graph(step, bare, {item.name: item.place for item in turn.trail})
+            places = self.cast.lines | {item.name: item.place for item in turn.trail}
+            return origin_in_graph(step, bare, places)
         if turn.step == step or origin.stage in ("weights", "unknown"):
             return origin
         return replace(origin, note=f"shown with the minibatch of step {turn.step}")

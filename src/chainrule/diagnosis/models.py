@@ -108,6 +108,7 @@ class Cast:
     rules: list[Rule] = field(default_factory=list)
     schedules: list[Schedule] = field(default_factory=list)
     loaders: list[Loader] = field(default_factory=list)
+    lines: dict[str, Place | None] = field(default_factory=dict)  # by function, where called
     own: list[tuple[str, weakref.ref[Tensor]]] = field(default_factory=list)
     assembled: weakref.WeakKeyDictionary[nn.Module, Place] = field(
         default_factory=weakref.WeakKeyDictionary

@@ -7,6 +7,7 @@ operation's result is looked at; then back, node by node.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -117,7 +118,8 @@ def _bad_weights(step: int, module: nn.Module) -> Origin | None:
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
     return Origin(
         step, "weights", names[0], "", None, (), _value(tensors[names[0]]), tuple(names[1:_SHOWN]),
-        "they were made so by an update before this step",
+        "they were made so by an update before this step, of which only the loss was heard; "
+        "--share 1 watches every step in full",
     )  # fmt: skip
 
 
@@ -246,11 +248,17 @@ class _Rerun:
         if self._twin is None:
             return {id(item): _fresh(item) for item in old}
         for path, layer in self._twin.named_modules():
-            layer.register_forward_pre_hook(lambda *_, path=path: self._open.append(path))
-            layer.register_forward_hook(lambda *_: self._open.pop() and None)
+            layer.register_forward_pre_hook(functools.partial(self._enter, path))
+            layer.register_forward_hook(self._leave)
         again = self._twin(*_copied(args), **_copied(kwargs))
         self._open.clear()
         return {id(one): two for one, two in zip(old, tensors_of(again), strict=False)}
+
+    def _enter(self, path: str, *_: Any) -> None:
+        self._open.append(path or "the network")
+
+    def _leave(self, *_: Any) -> None:
+        self._open.pop()
 
     def _loss(self, swapped: dict[int, Tensor]) -> Tensor | None:
         """Run the operations after the network once more, on the copy's output."""
@@ -267,14 +275,17 @@ class _Rerun:
         return last
 
     def _origin(self, made: _Made, stage: str) -> Origin:
-        passed = []
+        passed, turned = [], ""
         while made.source is not None:
             passed.append(_title(made))
+            if made.value == "nan" and made.source.value == "inf":
+                turned = f"{_title(made)} made NaN of it"
             made = made.source
         stage = "forward" if made.layer else stage
         return Origin(
             self._step, stage, made.name, made.layer, made.place, made.inputs, made.value,
             tuple(reversed(passed))[:_SHOWN],
+            turned,
         )  # fmt: skip
 
     def _backward(self, loss: Tensor | None) -> Origin | None:
@@ -352,11 +363,11 @@ def origin_in_graph(step: int, loss: Tensor, places: dict[str, Place | None]) ->
         given = {key: item for key, item in saved.items() if key not in ("result", "output")}
         facts = tuple(facts_of(item) for item in given.values() if item.is_floating_point())
         if any(map(_value, given.values())):
-            first = not any(parent is not None for parent, _ in node.next_functions)
-            stage = "inputs" if first else "forward"
+            constant = any(parent is None for parent, _ in node.next_functions)
+            stage = "inputs" if constant else "forward"
             return Origin(
                 step, stage, name, "", places.get(name), facts, "nan", (),
-                "the first operation that was given a value that is not finite",
+                f"{name} was the first operation that was given them",
             )  # fmt: skip
         results = [saved[key] for key in ("result", "output") if key in saved]
         if any(map(_value, results)) or _breaks(name, given):

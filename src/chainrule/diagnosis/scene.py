@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,13 @@ def models_seen(cast: Cast, reached: set[str], gone: dict[str, ModelSeen]) -> tu
         if model.module() is not None:
             gone[model.name] = _model(model, held, names, reached)
         if model.name in gone:
+            # what was counted goes on after the network itself is gone
+            gone[model.name] = replace(
+                gone[model.name], training=model.training, evaluation=model.evaluation,
+                trained_in_evaluation=model.trained_in_evaluation,
+                evaluated_in_training=model.evaluated_in_training,
+                evaluated=model.evaluation_place,
+            )  # fmt: skip
             found.append(gone[model.name])
     return tuple(found)
 

@@ -181,8 +181,9 @@ class Tail:
         self._alive.append(output)
         chain = self._chains[id(source)]
         target = self._targets.get(id(source))
-        if target is None:
-            target = next((item for item in flat if self._may_be_target(item, source)), None)
+        if target is None:  # of p[range(n), y] the last
+            candidates = [item for item in flat if self._may_be_target(item, source)]
+            target = candidates[-1] if candidates else None
         if output.dim() == 0 and name in _REDUCE:
             head = self._heads.get(id(source), source)
             self._written_out((*chain, name), head, target, output)

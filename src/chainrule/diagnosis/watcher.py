@@ -306,7 +306,9 @@ class Watcher:
         if self._depth:
             return
         if self._probe is not None:
-            name = str(getattr(function, "__name__", "")).rstrip("_")
+            name = str(getattr(function, "__name__", "")).strip("_")
+            if name not in self.cast.lines:
+                self.cast.lines[name] = user_place()
             with torch.no_grad():
                 self._probe.hear(name, output)
             if name not in LOSS_KINDS:

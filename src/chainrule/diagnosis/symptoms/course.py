@@ -12,6 +12,7 @@ from chainrule.finding import Finding
 _WINDOW = 500  # inputs for which a unit has to be off
 _HALF = 0.5
 _OVERWRITES = 0.5  # an update of half the weights' norm leaves little of them
+_TENFOLD = 10.0
 _ROUNDING = 1e-5  # updates this small against the weights move nothing in some 10,000 steps
 
 
@@ -32,28 +33,43 @@ def loss_flat(record: Record) -> Finding | None:
 
 def update_size(record: Record) -> Finding | None:
     """Updates that move nothing, or that overwrite the weights."""
-    recent = [item for item in record.later[-5:] if item.parameters]
-    if len(recent) < 2 or record.origin is not None:
-        return None
-    ratios = [_median_ratio(item) for item in recent]
-    known = [item for item in ratios if item is not None]
+    known = [
+        (ratio, sample) for sample in record.samples
+        if sample.parameters and (ratio := _median_ratio(sample)) is not None
+    ]  # fmt: skip
     if len(known) < 2:
         return None
-    ratio = median(known)
-    rate = recent[-1].learning_rates[0] if recent[-1].learning_rates else math.nan
-    if ratio < _ROUNDING and record.learns() is False:
+    highest, worst = max(known, key=lambda item: item[0])
+    ratio = median(ratio for ratio, _ in known[-5:])
+    rate = worst.learning_rates[0] if worst.learning_rates else math.nan
+    if record.origin is not None:
+        return _exploded(record, highest, rate)
+    if 0 < ratio < _ROUNDING and record.learns() is False:
         words = ("the weights hardly move", "a larger learning rate")
         return _rate_finding("learning-rate-too-low", record, ratio, rate, *words)
-    if ratio > _OVERWRITES and record.learns() is False:
-        words = ("every update overwrites the weights", "a smaller learning rate")
-        return _rate_finding("learning-rate-too-high", record, ratio, rate, *words)
+    if highest > _OVERWRITES and record.learns() is False:
+        words = (f"step {worst.step} overwrote the weights", "a smaller learning rate")
+        return _rate_finding("learning-rate-too-high", record, highest, rate, *words)
     return None
+
+
+def _exploded(record: Record, ratio: float, rate: float) -> Finding | None:
+    """A loss that grew tenfold before the first value that is not finite."""
+    last = (record.origin.step if record.origin else 0) - 1
+    before = [value for value in record.losses[:last] if math.isfinite(value)]
+    if not before or ratio < _OVERWRITES or max(before) < _TENFOLD * abs(before[0]):
+        return None
+    words = f"the loss grew from {before[0]:.3g} to {max(before):.3g} before it was not finite"
+    return _rate_finding(
+        "learning-rate-too-high", record, ratio, rate, words, "a smaller learning rate"
+    )
 
 
 def _median_ratio(sample: Sample) -> float | None:
     ratios = [
-        item.update_ratio for item in sample.parameters
-        if item.update_ratio is not None and item.size > 1 and math.isfinite(item.update_ratio)
+        item.update_ratio if math.isfinite(item.update_ratio) else math.inf
+        for item in sample.parameters
+        if item.update_ratio is not None and item.size > 1
     ]  # fmt: skip
     return median(ratios) if ratios else None
 

@@ -33,7 +33,6 @@ SYMPTOMS: tuple[Symptom, ...] = (
     start.targets_not_scaled,
     start.inputs_do_not_predict,
     start.small_batch_not_fitted,
-    start.flow_at_start,
     course.loss_flat,
 )
 
@@ -50,4 +49,6 @@ def symptoms_of(record: Record) -> tuple[Finding, ...]:
         finding = symptom(record)
         if finding is not None:
             found.setdefault(finding.code, finding)
+    for finding in record.start.flow:
+        found.setdefault(finding.code, finding)
     return tuple(found.values())

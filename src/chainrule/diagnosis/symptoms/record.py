@@ -87,13 +87,18 @@ class Record:
         """What a loss has to beat: the constant predictor where it is known, else its start."""
         first = self.first_loss()
         if self.constant is not None and self.constant > 0 and self._one_scale():
-            return "the constant predictor", self.constant
+            return "the constant predictor", self.constant * self._counted()
         return None if first is None else ("the first steps", first)
 
     def _one_scale(self) -> bool:
-        """Whether the losses are those of the loss call, as means."""
+        """Whether the losses are those of the loss call."""
         calls = self.loss_calls
-        return bool(calls) and calls[0].reduction == "mean"
+        return bool(calls) and calls[0].reduction in ("mean", "sum")
+
+    def _counted(self) -> int:
+        """Examples over which a loss is summed; 1 for a mean."""
+        call = self.loss_calls[0]
+        return (call.answers or call.input.shape[0]) if call.reduction == "sum" else 1
 
     def learns(self) -> bool | None:
         """Whether the loss is clearly below its reference; None where it is too early to say.

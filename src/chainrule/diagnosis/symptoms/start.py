@@ -80,7 +80,7 @@ def targets_not_scaled(record: Record) -> Finding | None:
 def small_batch_not_fitted(record: Record) -> Finding | None:
     """A copy of the network cannot even learn a handful of examples by heart."""
     fitted = record.start.fitted
-    if fitted is None or fitted[1] <= _HALF * fitted[0]:
+    if fitted is None or not math.isfinite(fitted[0]) or fitted[1] <= _HALF * fitted[0]:
         return None
     before, after, steps = fitted
     return Finding(
@@ -112,8 +112,3 @@ def inputs_do_not_predict(record: Record) -> Finding | None:
         + ": inputs and targets may not belong together",
         "look at some examples with their targets, just before they enter the network",
     )  # fmt: skip
-
-
-def flow_at_start(record: Record) -> Finding | None:
-    """What a flow through the untrained network finds, against He or Xavier initialization."""
-    return next(iter(record.start.flow), None)

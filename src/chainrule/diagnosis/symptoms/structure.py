@@ -28,7 +28,8 @@ def not_finite(record: Record) -> Finding | None:
     else:
         side = "the gradient of " if origin.stage == "backward" else ""
         layer = f" in {origin.layer}" if origin.layer else ""
-        passed = f"; {', '.join(origin.passed_on)} only passed it on" if origin.passed_on else ""
+        passed = f"; after it {', '.join(origin.passed_on)}" if origin.passed_on else ""
+        passed += f"; {origin.note}" if origin.note else ""
         meaning = (
             f"{side}{origin.operation}{layer}{where} made the first {origin.value} in step "
             f"{origin.step}, from finite inputs{_ranges(origin.inputs)}{passed}"

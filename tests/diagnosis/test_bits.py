@@ -1,0 +1,93 @@
+"""Looking must not touch: watched and unwatched scripts end in the same bits and say the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent / "scripts"
+RUNS = {
+    "plain": ["plain.py", "--lr", "0.05", "--steps", "4"],
+    "convolutional": ["convolutional.py"],
+    "accumulated": ["accumulated.py"],
+    "mixed precision": ["mixed_precision.py"],
+    "LBFGS": ["lbfgs.py"],
+    "updates by hand": ["by_hand.py"],
+    "own tensors": ["own_tensors.py"],
+    "torch.func": ["functional.py"],
+    "activation checkpointing": ["checkpointed.py"],
+    "GAN": ["gan.py"],
+    "compiled network": ["compiled.py"],
+    "compiled loss": ["compiled.py", "function"],
+    "compiled in place": ["compiled.py", "inplace"],
+    "scripted": ["scripted.py"],
+    "recurrent": ["recurrent.py"],
+    "transformer": ["transformer.py"],
+    "workers": ["workers.py"],
+    "unusual": ["unusual.py"],
+    "sparse": ["sparse.py"],
+    "talker": ["talker.py"],
+    "hydra-like": ["hydra_like.py", "seed=3", "lr=0.5"],
+    "module": ["-m", "package.train"],
+}
+STEPS = {"plain": 32, "accumulated": 15, "LBFGS": 6, "torch.func": 30, "GAN": 40, "talker": 5}
+WATCH = [sys.executable, "-m", "chainrule", "watch"]
+
+
+def run(command, **more):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    environment |= more.pop("environment", {})
+    return subprocess.run(
+        command, cwd=SCRIPTS, input="2.5\n", capture_output=True, text=True, timeout=300,
+        env=environment, check=False, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_watched_and_unwatched_end_in_the_same_bits(name, tmp_path):
+    words, seen = RUNS[name], tmp_path / "seen.json"
+    bare = run([sys.executable, *words])
+    assert "digest" in bare.stdout, bare.stderr
+    for share in ("0.02", "1"):  # as it is, and every step in full: the most that can disturb
+        runs = str(tmp_path / "runs")
+        watched = run([*WATCH, "--share", share, "--json", str(seen), "--runs", runs, *words])
+        assert watched.stdout == bare.stdout, watched.stderr
+        assert watched.returncode == bare.returncode
+        assert "inside chainrule" not in watched.stderr
+        found = json.loads(seen.read_text())
+        assert found["steps"] == STEPS.get(name, found["steps"]) > 4
+        assert found["sampled"] > 2
+
+
+def test_the_digest_sees_a_single_bit(tmp_path):
+    """The referee can say no: one random number drawn, or one weight moved, is another digest."""
+    script = tmp_path / "touched.py"
+    for change in ("torch.rand(1)", "net[0].weight.data[0, 0].add_(1e-6)"):
+        text = (SCRIPTS / "plain.py").read_text().replace("report(net", f"{change}\n    report(net")
+        script.write_text(f"import sys\nsys.path.insert(0, {str(SCRIPTS)!r})\n{text}")
+        touched = run([sys.executable, str(script), "--lr", "0.05", "--steps", "4"])
+        assert "digest" in touched.stdout, touched.stderr
+        assert touched.stdout != run([sys.executable, *RUNS["plain"]]).stdout
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun(tmp_path):
+    """Rank 0 reports; both processes end in the bits that they end in unwatched."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    port = ["--master-port", str(20000 + os.getpid() % 20000)]
+    bare = run([*torchrun, *port, "distributed.py"])
+    seen = tmp_path / "seen.json"
+    watched = run(
+        [*torchrun, *port, "-m", "chainrule", "watch", "--runs", str(tmp_path / "runs"), "--json",
+         str(seen), "distributed.py"]
+    )  # fmt: skip
+    assert bare.stdout.count("digest") == 2, bare.stderr
+    assert sorted(watched.stdout.splitlines()) == sorted(bare.stdout.splitlines())
+    found = json.loads(seen.read_text())
+    assert found["steps"] == 20
+    assert found["models"][0]["kind"] == "Sequential"
+    assert len(found["layers"]) == 3
