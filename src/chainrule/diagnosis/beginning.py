@@ -144,10 +144,11 @@ def _predicted(
         return None
     if targets.dim() != 1 or targets.is_floating_point() or inputs[0].numel() > _FEATURES:
         return None
-    values = inputs.flatten(1).double().numpy()
-    labels = targets.numpy()
+    # an example met twice, in a second epoch, would be its own nearest neighbour
+    values, first = np.unique(inputs.flatten(1).double().numpy(), axis=0, return_index=True)
+    labels = targets.numpy()[first]
     _, counts = np.unique(labels, return_counts=True)
-    if not np.isfinite(values).all() or len(counts) < 2:
+    if not np.isfinite(values).all() or len(counts) < 2 or len(values) < _ENOUGH:
         return None
     return (*_probes(values, labels), float(counts.max() / len(labels)), len(labels))
 

@@ -1,6 +1,8 @@
 """DistributedDataParallel over gloo; run by torchrun."""
 
 import os
+import sys
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -8,7 +10,7 @@ from _digest import digest
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-dist.init_process_group("gloo")
+dist.init_process_group("gloo", timeout=timedelta(seconds=60))
 rank = dist.get_rank()
 torch.manual_seed(19)
 net = DistributedDataParallel(nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)))
@@ -19,5 +21,6 @@ for _ in range(20):
     optimizer.zero_grad()
     nn.functional.cross_entropy(net(x), y).backward()
     optimizer.step()
-print("digest", os.environ["RANK"], digest(net, optimizer), flush=True)
+sys.stdout.write(f"digest {os.environ['RANK']} {digest(net, optimizer)}\n")  # in one piece
+sys.stdout.flush()
 dist.destroy_process_group()
