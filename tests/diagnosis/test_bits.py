@@ -77,6 +77,15 @@ def test_the_digest_sees_a_single_bit(tmp_path):
         assert touched.stdout != run([sys.executable, *RUNS["plain"]]).stdout
 
 
+def run_distributed(command, timeout=300):
+    """Run two processes; again when gloo aborted at exit, which it does in a tenth of all runs."""
+    for _ in range(5):
+        done = run(command, timeout=timeout, environment=LOOPBACK)
+        if "SIGABRT" not in done.stderr:
+            break
+    return done
+
+
 @pytest.fixture(scope="module")
 def torchrun():
     """Command that starts two processes; skips where processes cannot reach each other."""
@@ -84,7 +93,7 @@ def torchrun():
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-addr", "127.0.0.1", "--master-port", port]
     try:
-        bare = run([*command, "distributed.py"], timeout=100, environment=LOOPBACK)
+        bare = run_distributed([*command, "distributed.py"], timeout=100)
     except subprocess.TimeoutExpired:
         pytest.skip("torchrun cannot connect two processes on this machine: no answer in 100 s")
     if bare.stdout.count("digest") != 2:
@@ -98,7 +107,7 @@ def test_two_processes_under_torchrun(torchrun, tmp_path):
     command, bare = torchrun
     seen, runs = tmp_path / "seen.json", str(tmp_path / "runs")
     watch = ["-m", "chainrule", "watch", "--runs", runs, "--json", str(seen)]
-    watched = run([*command, *watch, "distributed.py"], environment=LOOPBACK)
+    watched = run_distributed([*command, *watch, "distributed.py"])
     assert sorted(watched.stdout.splitlines()) == sorted(bare.stdout.splitlines())
     found = json.loads(seen.read_text())
     assert found["steps"] == 20

@@ -23,4 +23,6 @@ for _ in range(20):
     optimizer.step()
 sys.stdout.write(f"digest {os.environ['RANK']} {digest(net, optimizer)}\n")  # in one piece
 sys.stdout.flush()
+dist.barrier()
+del net  # before the group that its reducer speaks to
 dist.destroy_process_group()
