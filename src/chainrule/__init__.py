@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from chainrule.analysis.unit import unit_box
     from chainrule.derivation.answer import Derivation
     from chainrule.derivation.derive import derive
+    from chainrule.diagnosis.answer import Watched
+    from chainrule.diagnosis.watch import watch
     from chainrule.gradients.check import check_gradients
     from chainrule.gradients.curvature import curvature
     from chainrule.gradients.curvature_answer import Curvature
@@ -56,6 +58,7 @@ __all__ = [
     "RunStore",
     "TrainingResult",
     "TrainingStopped",
+    "Watched",
     "__version__",
     "check_gradients",
     "compare",
@@ -71,6 +74,7 @@ __all__ = [
     "register_operation",
     "train",
     "unit_box",
+    "watch",
 ]
 
 # torch takes seconds to import, so each name brings its module when it is first used
@@ -86,6 +90,7 @@ _WHERE = {
     "RunStore": "chainrule.record.store",
     "TrainingResult": "chainrule.training.result",
     "TrainingStopped": "chainrule.training.interrupt",
+    "Watched": "chainrule.diagnosis.answer",
     "check_gradients": "chainrule.gradients.check",
     "compare": "chainrule.analysis.compare",
     "convolutionalize": "chainrule.analysis.convolutionalize",
@@ -99,6 +104,7 @@ _WHERE = {
     "register_operation": "chainrule.analysis.custom",
     "train": "chainrule.training.train",
     "unit_box": "chainrule.analysis.unit",
+    "watch": "chainrule.diagnosis.watch",
 }
 
 

@@ -95,6 +95,7 @@ class Journal(Follower):
     _sentinel: weakref.ref[Tensor] | None = None
     _before_step: float | None = None
     _started: float | None = None
+    _closure: bool = False
 
     # -- what the watcher tells
 
@@ -138,13 +139,24 @@ class Journal(Follower):
                 self._before_step = total_norm(
                     [item.grad for item in self.cast.trainable() if item.grad is not None]
                 )
-        elif turn.level is Level.ECHO:
+        if turn.backwards:
+            self._look_at_gradients(turn, parameters)
+        else:  # they are computed inside ``step``, by its closure
+            self._closure = True
+
+    def _look_at_gradients(self, turn: Turn, parameters: list[Tensor]) -> None:
+        if turn.level is Level.ECHO:
             self._hear_echo()
-        if turn.level >= Level.LIGHT and self.origin is None and turn.backwards:
+        if turn.level >= Level.LIGHT and self.origin is None:
             self._watch_gradients(turn, parameters)
 
     def step_ends(self, turn: Turn, optimizer: Optimizer | None) -> None:
         """Read the update."""
+        if self._closure and optimizer is not None and turn.backwards:
+            self._look_at_gradients(
+                turn, [item for group in optimizer.param_groups for item in group["params"]]
+            )
+        self._closure = False
         key = 0 if optimizer is None else id(optimizer)
         kept = self._kept.pop(key, None)
         if kept is None or kept.weights is None:

@@ -76,10 +76,20 @@ def optimizers_seen(
     found = []
     for number, rule in enumerate(cast.rules):
         if rule.steps and rule.optimizer() is not None:
-            gone[number] = _optimizer(cast, rule, clipped if clipped < _CLIPPED else None)
+            seen = _optimizer(cast, rule, clipped if clipped < _CLIPPED else None)
+            gone[number] = _with_what_is_gone(seen, gone.get(number))
         if number in gone:
             found.append(gone[number])
     return tuple(found)
+
+
+def _with_what_is_gone(seen: OptimizerSeen, before: OptimizerSeen | None) -> OptimizerSeen:
+    """An optimizer may outlive its network and schedule: when ``main`` has returned, for one."""
+    if before is None:
+        return seen
+    if not seen.scheduler:
+        seen = replace(seen, scheduler=before.scheduler, scheduled=before.scheduled)
+    return seen if seen.model else replace(seen, model=before.model)
 
 
 def _optimizer(cast: Cast, rule: Rule, clipped: float | None) -> OptimizerSeen:

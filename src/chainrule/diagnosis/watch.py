@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 import traceback
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from chainrule.errors import RecipeError
 from chainrule.finding import Finding
 from chainrule.nn.guard import check_count
 
+_LOG = logging.getLogger("chainrule")
 _REFRESH = 1.0  # seconds between looks at who takes part
 
 
@@ -48,16 +49,20 @@ class Spectator(Protocol):
         """Watching has failed and ended; the training goes on."""
 
 
-class _Nobody:
+class Logged:
+    """Tells the logger "chainrule": findings as warnings, a failure as an error."""
+
     def stepped(self, watching: Watching) -> None:
         """Nothing."""
 
     def found(self, finding: Finding) -> None:
-        """Nothing."""
+        """A symptom has been seen for the first time."""
+        place = f" ({finding.place})" if finding.place else ""
+        _LOG.warning("%s%s: %s", finding.code, place, finding.meaning)
 
     def broken(self, message: str) -> None:
-        """A failure is always told."""
-        warnings.warn(f"chainrule: {message}", stacklevel=2)
+        """Watching has failed and ended."""
+        _LOG.error("%s", message)
 
 
 def watch(
@@ -84,7 +89,7 @@ def watch(
         seconds: watch so long.
         tensorboard: folder in which the series are mirrored as TensorBoard event files.
         name: of the run; the network's class by default.
-        spectator: is told of findings as they arise.
+        spectator: is told of findings as they arise; by default the logger "chainrule".
 
     Raises:
         RecipeError: an argument that cannot be used.
@@ -103,14 +108,30 @@ def watch(
         >>> watching.result.steps, watching.result.loss.function
         (5, 'cross_entropy')
     """
+    check_options(share, steps, seconds)
+    keeping = Keeping(runs, tensorboard)
+    return Watching(model, Budget(share, 3, steps, seconds), keeping, name, spectator)
+
+
+def check_options(
+    share: float = 0.02, steps: int | None = None, seconds: float | None = None, **_others: Any
+) -> None:
+    """Refuse numbers that ``watch`` cannot use.
+
+    Raises:
+        RecipeError: one of them is out of its range.
+
+    Examples:
+        >>> check_options(share=0.02, steps=100)
+    """
     if not isinstance(share, int | float) or not 0 < share <= 1:
         raise RecipeError(f"share got {share!r}, wants a number in (0, 1]: 0.02 is customary")
     if steps is not None:
         check_count("watch", "steps", steps, "leave it out to watch all")
-    if seconds is not None and not seconds > 0:
-        raise RecipeError(f"seconds got {seconds!r}, wants a number above 0")
-    keeping = Keeping(runs, tensorboard)
-    return Watching(model, Budget(share, 3, steps, seconds), keeping, name, spectator)
+    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        raise RecipeError(
+            f"seconds got {seconds!r}, wants a number above 0; leave it out to watch all"
+        )
 
 
 class Watching:
@@ -129,7 +150,7 @@ class Watching:
         spectator: Spectator | None = None,
     ) -> None:
         self._name, self._keeping, self._budget = name, keeping, budget
-        self._spectator = spectator or _Nobody()
+        self._spectator = spectator or Logged()
         self.script = ""
         self._ended, self._error, self._code = "running", "", 0
         self._journal = Journal(Cast(), self._wrote, self._sampled, self._failed)

@@ -246,6 +246,8 @@ class Watcher:
 
     def _begin_pass(self, model: Model, module: nn.Module, args: Any) -> None:
         self._finish_by_hand()
+        if not model.training:  # it may have been tried out elsewhere before
+            model.place = user_place() or model.place
         model.training += 1
         self.ear.close()
         first = first_tensor(args)
