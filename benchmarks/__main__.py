@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import checking, describing, start_up, training_step
+from benchmarks import checking, describing, start_up, training_step, watching
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "describing": describing.measure,
     "start_up": start_up.measure,
     "training_step": training_step.measure,
+    "watching": watching.measure,
 }
 
 

@@ -15,6 +15,9 @@ PACKAGES = (
     "torchinfo==1.8.0",
     *("fvcore==0.1.5.post20221221", "iopath", "yacs", "portalocker", "tabulate", "termcolor"),
     *("tqdm", "torchlens==2.36.1", "graphviz"),
+    *("cockpit-for-pytorch==1.0.2", "backpack-for-pytorch==1.7.1", "json-tricks", "pandas"),
+    *("seaborn", "einops", "unfoldNd", "pytz", "python-dateutil", "tzdata"),
+    *("setuptools==75.8.0", "torchmortem==0.1.1", "plotly", "narwhals"),
 )
 
 

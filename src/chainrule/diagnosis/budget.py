@@ -7,6 +7,7 @@ from enum import IntEnum
 
 _LANDMARKS = frozenset((10, 30, 100, 300))
 _ALARMS = 10
+_ALLOWANCE = 0.5  # seconds that landmarks may take beyond the share, in all
 _MOST_SAMPLES = 1000  # about so many full samples, however long the run
 _NEVER = float("inf")
 
@@ -28,7 +29,8 @@ class Budget:
     """Decides step by step, from the time that watching has taken so far.
 
     Three fifths of the share go to full samples, the rest to light ones. The first steps are
-    watched in full whatever they cost and not charged; so are steps 10, 30, 100 and 300, charged.
+    watched in full whatever they cost and not charged. Steps 10, 30, 100 and 300 are too, charged,
+    as long as what was spent beyond the share stays below half a second.
 
     Args:
         share: of the training time that watching may take; 1 watches every step in full.
@@ -71,6 +73,11 @@ class Budget:
         return self._stop_seconds is not None and self.elapsed >= self._stop_seconds
 
     @property
+    def hears_alarms(self) -> bool:
+        """Whether an alarm would still be followed."""
+        return self._alarms > 0
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the first step."""
         return 0.0 if self._begun is None else time.perf_counter() - self._begun
@@ -100,7 +107,7 @@ class Budget:
         return self._last
 
     def _decide(self, step: int, now: float, alarm: bool) -> Level:
-        if step < self.first or step in _LANDMARKS or self.share >= 1:
+        if step < self.first or self.share >= 1 or (step in _LANDMARKS and self._can_afford(now)):
             return Level.FULL
         if alarm and self._alarms:
             self._alarms -= 1
@@ -116,6 +123,12 @@ class Budget:
         self.wake = min(full, light)
         self.wake_step = min((mark for mark in _LANDMARKS if mark > step), default=10**18)
         return Level.BARE
+
+    def _can_afford(self, now: float) -> bool:
+        """Whether a landmark may be looked at."""
+        earned = (now - (self._begun or now)) * self._shares[Level.FULL]
+        needed = self._spent[Level.FULL] + self._price[Level.FULL]
+        return needed - earned < _ALLOWANCE
 
     def _due(self, level: Level) -> float:
         """When the next sample at this level can be paid for."""

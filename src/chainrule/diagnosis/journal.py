@@ -31,7 +31,7 @@ from chainrule.gradients.units import symmetric_units
 from chainrule.nn.weighted import WeightedLayer
 
 _KEPT_FIRST, _KEPT_LAST = 8, 256
-_RISE = 3.0  # a loss this many times the smallest so far is looked at closely
+_RISE = 3.0  # a loss this many times the largest of the last steps is looked at closely
 _SLOW = 0.005  # seconds: a step this long has room for its accuracy
 
 
@@ -42,6 +42,14 @@ class Kept:
     parameters: list[Tensor]
     weights: list[Tensor] | None = None
     gradients: list[Tensor | None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Echo:
+    """Gradients of one optimizer's parameters in one step, to be compared with the next."""
+
+    step: int
+    gradients: list[tuple[weakref.ref[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Journal(Follower):
     broken_by: Exception | None = None
     _kept: dict[int, Kept] = field(default_factory=dict)
     _steps: dict[int, ParameterStep] = field(default_factory=dict)
-    _echo: list[tuple[weakref.ref[Tensor], Tensor]] = field(default_factory=list)
+    _echoes: dict[int, Echo] = field(default_factory=dict)
     _noise: dict[int, float] = field(default_factory=dict)
     _dead: dict[str, DeadWindow] = field(default_factory=dict)
     bare: list[tuple[int, float, Any]] = field(default_factory=list)
@@ -132,6 +140,10 @@ class Journal(Follower):
         if optimizer is None:
             return
         parameters = [item for group in optimizer.param_groups for item in group["params"]]
+        if turn.backwards:
+            self._look_at_gradients(turn, optimizer, parameters)
+        else:  # they are computed inside ``step``, by its closure
+            self._closure = True
         if turn.level is Level.FULL:
             self._keep_weights(parameters, id(optimizer))
             if turn.backwards:
@@ -139,23 +151,20 @@ class Journal(Follower):
                 self._before_step = total_norm(
                     [item.grad for item in self.cast.trainable() if item.grad is not None]
                 )
-        if turn.backwards:
-            self._look_at_gradients(turn, parameters)
-        else:  # they are computed inside ``step``, by its closure
-            self._closure = True
 
-    def _look_at_gradients(self, turn: Turn, parameters: list[Tensor]) -> None:
-        if turn.level is Level.ECHO:
-            self._hear_echo()
+    def _look_at_gradients(
+        self, turn: Turn, optimizer: Optimizer, parameters: list[Tensor]
+    ) -> None:
+        if turn.level >= Level.ECHO:
+            self._hear_echo(turn.step, id(optimizer))
         if turn.level >= Level.LIGHT and self.origin is None:
             self._watch_gradients(turn, parameters)
 
     def step_ends(self, turn: Turn, optimizer: Optimizer | None) -> None:
         """Read the update."""
         if self._closure and optimizer is not None and turn.backwards:
-            self._look_at_gradients(
-                turn, [item for group in optimizer.param_groups for item in group["params"]]
-            )
+            held = [item for group in optimizer.param_groups for item in group["params"]]
+            self._look_at_gradients(turn, optimizer, held)
         self._closure = False
         key = 0 if optimizer is None else id(optimizer)
         kept = self._kept.pop(key, None)
@@ -183,23 +192,23 @@ class Journal(Follower):
         self.losses.append(value)
         self.backwards.append(len(turn.backwards))
         row = Row(turn.step, self._values(turn, value))
+        sample = None
         if turn.level is Level.FULL:
             sample = self._sample(turn)
             self.samples += 1
             (self.first if len(self.first) < _KEPT_FIRST else self.last).append(sample)
             row.values.update(series_of(sample, self._dead))
-            self.wrote(row)
+        heard = self._noises()
+        self.noises.update(heard)
+        row.values.update({f"noise/{name}": item for name, item in heard.items()})
+        self.wrote(row)
+        if sample is not None:
             self.sampled(sample)
-        else:
-            heard = self._noises()
-            self.noises.update(heard)
-            row.values.update({f"noise/{name}": item for name, item in heard.items()})
-            self.wrote(row)
         if not self.examples.full and turn.level >= Level.LIGHT:
             self.examples.add(turn)
         self.recent = turn
         finite = [item for item in self.losses[-50:] if math.isfinite(item)]
-        self._ceiling = _RISE * max(min(finite, default=math.inf), 1e-3)
+        self._ceiling = _RISE * max(max(finite, default=math.inf), 1e-3)
         self._steps.clear()
         self._kept.clear()
         self._noise.clear()
@@ -245,16 +254,21 @@ class Journal(Follower):
             self._steps[id(parameter)] = ParameterStep(
                 name, parameter.numel(), weights[index] or 0.0, gradients[index]
             )
-        if turn.step > 1 or turn.level is Level.FULL:
-            self._echo += [
+        self._echoes[key] = Echo(
+            turn.step,
+            [
                 (weakref.ref(item), gradient.detach().clone())
                 for item, gradient in zip(kept.parameters, kept.gradients, strict=True)
                 if gradient is not None and not gradient.is_sparse
-            ]
+            ],
+        )
 
-    def _hear_echo(self) -> None:
+    def _hear_echo(self, step: int, key: int) -> None:
         """The gradients of this minibatch beside those of the one before."""
-        for reference, before in self._echo:
+        echo = self._echoes.pop(key, None)
+        if echo is None or echo.step != step - 1:
+            return
+        for reference, before in echo.gradients:
             parameter = reference()
             if parameter is None or parameter.grad is None:
                 continue
@@ -262,7 +276,6 @@ class Journal(Follower):
                 (found,) = noise([before], [parameter.grad])
                 if found is not None and math.isfinite(found):
                     self._noise[id(parameter)] = found
-        self._echo.clear()
 
     def _noises(self) -> dict[str, float]:
         if not self._noise:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -25,6 +26,17 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 from torch.utils.data import DataLoader
+
+_OPEN: weakref.WeakSet[Taps] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """In a child process, a DataLoader's worker for one, nothing is heard."""
+    for taps in list(_OPEN):
+        taps.close()
+
+
+os.register_at_fork(after_in_child=_close_all)
 
 
 class Listener(Protocol):
@@ -67,15 +79,13 @@ class Taps:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._stack: ExitStack | None = None
-        self._here = False
-        os.register_at_fork(after_in_child=self._forked)
 
     def open(self) -> None:
         """Begin to listen."""
         listener, stack = self._listener, ExitStack()
         for handle in (
-            register_optimizer_step_pre_hook(self._in_this_process(listener.before_step)),
-            register_optimizer_step_post_hook(self._in_this_process(listener.after_step)),
+            register_optimizer_step_pre_hook(listener.before_step),
+            register_optimizer_step_post_hook(listener.after_step),
             register_module_module_registration_hook(
                 lambda _parent, _name, child: (
                     listener.assembled(child) if child is not None else None
@@ -90,13 +100,15 @@ class Taps:
         self._wrap(stack, DataLoader, "__iter__", self._iterate)
         for kind in (Optimizer, LRScheduler, DataLoader):
             self._wrap(stack, kind, "__init__", self._construct)
-        self._stack, self._here = stack, True
+        self._stack = stack
+        _OPEN.add(self)
 
     def close(self) -> None:
         """Put everything back as it was."""
         if self._stack is not None:
             self._stack.close()
-            self._stack, self._here = None, False
+            self._stack = None
+            _OPEN.discard(self)
 
     def _wrap(self, stack: ExitStack, owner: Any, name: str, wrap: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -109,23 +121,10 @@ class Taps:
 
         stack.callback(restore)
 
-    def _in_this_process(self, hook: Callable[..., None]) -> Callable[..., None]:
-        def heard(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            if self._here:
-                hook(optimizer, args, kwargs)
-
-        return heard
-
-    def _forked(self) -> None:
-        """In a child process, a DataLoader's worker for one, nothing is heard."""
-        self._here = False
-
     def _backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         listener = self._listener
 
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._here:
-                return original(tensors, *args, **kwargs)
             listener.before_backward(tensors)
             try:
                 return original(tensors, *args, **kwargs)
@@ -137,7 +136,7 @@ class Taps:
     def _grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             higher = kwargs.get("create_graph") or (len(args) > 2 and args[2])
-            if not self._here or not self._listener.before_grad(outputs, inputs, bool(higher)):
+            if not self._listener.before_grad(outputs, inputs, bool(higher)):
                 return original(outputs, inputs, *args, **kwargs)
             try:
                 return original(outputs, inputs, *args, **kwargs)
@@ -149,32 +148,28 @@ class Taps:
     def _compile(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def compile(model: Any = None, *args: Any, **kwargs: Any) -> Any:  # noqa: A001
             result = original(model, *args, **kwargs)
-            if self._here:
-                self._listener.compiled(model, result)
+            self._listener.compiled(model, result)
             return result
 
         return compile
 
     def _train(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def train(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if self._here:
-                self._listener.switched()
+            self._listener.switched()
             return original(module, *args, **kwargs)
 
         return train
 
     def _iterate(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def iterate(loader: Any) -> Any:
-            if self._here:
-                self._listener.iterated(loader)
+            self._listener.iterated(loader)
             return original(loader)
 
         return iterate
 
     def _construct(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def construct(made: Any, *args: Any, **kwargs: Any) -> None:
-            if self._here:
-                self._listener.made(made)
+            self._listener.made(made)
             original(made, *args, **kwargs)
 
         return construct

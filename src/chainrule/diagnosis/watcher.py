@@ -183,7 +183,7 @@ class Watcher:
 
     def fail(self, error: Exception) -> None:
         """Give up watching, and let the training go on."""
-        self.off = True
+        self.off, self._bare = True, False
         self._quiet()
         self.follower.broken(error)
 
@@ -374,25 +374,22 @@ class Watcher:
         return Backward(parts.total, parts.data, parts.penalty, parts.scale, place)
 
     def before_backward(self, tensors: Any) -> None:
-        """Gradients are about to be computed."""
+        """Gradients are about to be computed; in a bare step nothing but the number is read."""
         if not self._depth:
-            if self._bare:
-                self._on_bare_backward(tensors)
-            elif not is_symbolic(first_tensor(tensors)):
-                self._on_backward(tensors)
+            if not self._bare:
+                if not is_symbolic(first_tensor(tensors)):
+                    self._on_backward(tensors)
+            else:
+                self._count += 1
+                try:
+                    value = tensors.item()
+                except Exception:  # noqa: BLE001 - several tensors, or a minibatch of losses
+                    value = math.nan
+                else:
+                    if not math.isfinite(value):
+                        self._on_trouble(tensors)
+                self._sum += value
         self._depth += 1
-
-    def _on_bare_backward(self, tensors: Any) -> None:
-        """Nothing but the number, in the least time; wake up where it is not finite."""
-        try:
-            value = tensors.item()
-            self._sum += value
-            self._count += 1
-            if not math.isfinite(value):
-                self._on_trouble(tensors)
-        except (AttributeError, RuntimeError):  # several tensors, or a minibatch of losses
-            self._count += 1
-            self._sum = math.nan
 
     @guarded
     def _on_trouble(self, total: Tensor) -> None:
@@ -447,31 +444,41 @@ class Watcher:
         if not self._bare:
             self._on_step_begin(optimizer)
         elif optimizer is self._primary and not self.step % self._stride:
-            self.follower.bare_gradients(self.step + 1)
+            self._on_bare_gradients()
+
+    @guarded
+    def _on_bare_gradients(self) -> None:
+        self.follower.bare_gradients(self.step + 1)
 
     def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimizer has updated."""
         if not self._bare:
             self._on_step_end(optimizer)
-        elif optimizer is self._primary:
-            self._end_bare(optimizer)
-        else:
+            return
+        if optimizer is not self._primary:
             self._on_other_step(optimizer)
-
-    def _end_bare(self, optimizer: Optimizer) -> None:
-        """The end of a bare step: its number is kept, and the clock looked at."""
+            return
+        # the end of a bare step: its number is kept, and the clock looked at
         self.step += 1
         self._bare_steps += 1
         self._others = 0
         value = self._sum / self._count if self._count else math.nan
         self._sum, self._count = 0.0, 0
-        self.follower.bare_step(self.step, value, optimizer)
+        try:
+            self.follower.bare_step(self.step, value, optimizer)
+        except Exception as error:  # noqa: BLE001 - watching must not stop a training
+            self.fail(error)
         if (
             time.perf_counter() >= self.budget.wake
             or self.step >= self.budget.wake_step
-            or self.follower.alarm
+            or (self.follower.alarm and self.budget.hears_alarms)
         ):
-            self._next_level()
+            self._on_wake()
+
+    @guarded
+    def _on_wake(self) -> None:
+        """The next step is heard again."""
+        self._next_level()
 
     @guarded
     def _on_other_step(self, optimizer: Optimizer) -> None:
@@ -557,7 +564,7 @@ class Watcher:
             self.cast.rule(self._primary).steps += self._bare_steps
             self._bare_steps = 0
         if self.budget.over(self.step):
-            self.off = True
+            self.off, self._bare = True, False
             self._quiet()
             return
         level = self.budget.level(self.step, self.follower.alarm)

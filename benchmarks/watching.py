@@ -1,0 +1,284 @@
+"""What watching costs: the step of a training that is watched against the same one left alone.
+
+Aims: median step time at most 1.02 times the bare one at default settings, 1.05 for an MLP whose
+step takes under a millisecond. The time of all steps together, with those that are watched in
+full, is given beside it. In the same run: hooks on every module in every step (the usual recipe),
+and other people's watchers where they run.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from benchmarks import rivals
+from benchmarks.measure import ratio
+from torch import Tensor, nn
+
+import chainrule
+
+Made = tuple[nn.Module, torch.optim.Optimizer, list[tuple[Tensor, Tensor]]]
+Step = Callable[[Tensor, Tensor], object]
+Watcher = Callable[[nn.Module, torch.optim.Optimizer], AbstractContextManager[Step]]
+FIRST = 5  # steps of warm-up, of which three are watched in full whatever it costs: left out
+TURNS = 10
+LENET = "CONV5-6 p2, TANH, AVGPOOL2, CONV5-16 p0, TANH, AVGPOOL2, FC-120, TANH, FC-84, TANH, FC-10"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A training: how to make it, and how many of its steps are timed.
+
+    Attributes:
+        make: () -> (network, optimizer, minibatches).
+        steps: of one turn; some tenths of a second.
+        long: of one long turn, in which the steps that are watched in full count too.
+        plain: whether the network is a chain of ordinary layers (some watchers need that).
+    """
+
+    make: Callable[[], Made]
+    steps: int
+    long: int
+    plain: bool = True
+
+
+def measure() -> dict[str, Any]:
+    """By network: ratios to the bare step."""
+    rivals.install()
+    warnings.simplefilter("ignore")
+    logging.getLogger("chainrule").setLevel(logging.ERROR)
+    return {name: compare(workload) for name, workload in workloads().items()}
+
+
+def compare(workload: Workload) -> dict[str, Any]:
+    """One network: ours and the others."""
+    found: dict[str, Any] = {OURS: ours(workload)}
+    for title, watcher in OTHERS.items():
+        if not workload.plain and title in NEED_PLAIN:
+            continue
+        try:
+            short = max(workload.steps // 4, FIRST + 5)
+            found[title] = against(workload, watcher, short, 6)["median step"]
+        except Exception as error:  # noqa: BLE001 - they do not all run on this torch
+            found[title] = {"did not run": f"{type(error).__name__}: {error}"[:200]}
+    return found
+
+
+def ours(workload: Workload) -> dict[str, Any]:
+    """The median step in many short turns, all steps in a few long ones."""
+    short = against(workload, watched, workload.steps, TURNS)
+    return short | {"all steps": against(workload, watched, workload.long, 3)["all steps"]}
+
+
+def against(workload: Workload, watcher: Watcher, steps: int, turns: int) -> dict[str, Any]:
+    """Ratios of watched to bare steps of one and the same training, taken in turns.
+
+    The same network throughout: two that are equal can differ by a tenth in speed, by where their
+    weights lie in memory.
+    """
+    made = workload.make()
+    medians: dict[str, list[float]] = {"bare": [], "watched": []}
+    totals: dict[str, list[float]] = {"bare": [], "watched": []}
+    for turn in range(turns + 1):
+        order: list[tuple[str, Watcher]] = [("bare", nothing), ("watched", watcher)]
+        for title, around in order if turn % 2 else order[::-1]:
+            times = _times(made, around, steps)[FIRST:]
+            if turn:  # the first warms up
+                medians[title].append(statistics.median(times))
+                totals[title].append(sum(times))
+    return {
+        "median step": ratio(medians, "watched", "bare"),
+        "all steps": ratio(totals, "watched", "bare"),
+        "bare step, ms": round(1e3 * statistics.median(medians["bare"]), 3),
+    }
+
+
+def _times(made: Made, watcher: Watcher, steps: int) -> list[float]:
+    """Seconds of each step."""
+    network, optimizer, batches = made
+    times = []
+    with watcher(network, optimizer) as step:
+        for number in range(steps):
+            inputs, targets = batches[number % len(batches)]
+            begun = time.perf_counter()
+            step(inputs, targets)
+            times.append(time.perf_counter() - begun)
+    return times
+
+
+def _step(network: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[..., Tensor]:
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+@contextmanager
+def nothing(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
+    """No watcher."""
+    yield _step(network, optimizer)
+
+
+@contextmanager
+def watched(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
+    """At default settings."""
+    with tempfile.TemporaryDirectory() as runs:
+        watching = chainrule.watch(network, runs=runs)
+        watching.start()
+        yield _step(network, optimizer)
+        watching.stop()
+
+
+@contextmanager
+def hooked(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
+    """The recipe of many tutorials: statistics of all outputs and gradients in each step."""
+    seen: list[float] = []
+
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            seen.extend((output.mean().item(), output.std().item()))
+            seen.append((output == 0).float().mean().item())
+
+    plain = _step(network, optimizer)
+
+    def step(inputs: Tensor, targets: Tensor) -> None:
+        plain(inputs, targets)
+        for item in network.parameters():
+            if item.grad is not None:
+                seen.append(item.grad.norm().item() / max(item.norm().item(), 1e-12))
+
+    handles = [module.register_forward_hook(hook) for module in network.modules()]
+    yield step
+    for handle in handles:
+        handle.remove()
+
+
+@contextmanager
+def torchmortem(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
+    """At its default settings."""
+    from torchmortem import Autopsy
+
+    plain = _step(network, optimizer)
+    with Autopsy(network, optimizer=optimizer) as autopsy:
+        yield lambda inputs, targets: autopsy.step(loss=plain(inputs, targets).item())
+
+
+@contextmanager
+def cockpit(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
+    """Its smallest configuration, every step: extended modules, a context around ``backward``."""
+    from backpack import extend
+    from cockpit import Cockpit
+    from cockpit.utils.configuration import configuration
+
+    network = extend(network)
+    mean, each = extend(nn.CrossEntropyLoss()), nn.CrossEntropyLoss(reduction="none")
+    instrument = Cockpit(network.parameters(), quantities=configuration("economy"))
+    count = 0
+
+    def step(inputs: Tensor, targets: Tensor) -> None:
+        nonlocal count
+        optimizer.zero_grad()
+        scores = network(inputs)
+        loss = mean(scores, targets)
+        info = {
+            "batch_size": len(inputs), "individual_losses": each(scores, targets), "loss": loss,
+            "optimizer": optimizer,
+        }  # fmt: skip
+        with instrument(count, info=info):
+            loss.backward(create_graph=instrument.create_graph(count))
+        optimizer.step()
+        count += 1
+
+    yield step
+
+
+OURS = "chainrule"
+OTHERS: dict[str, Watcher] = {
+    "hooks on every module, every step": hooked,
+    "torchmortem 0.1.1": torchmortem,
+    "cockpit-for-pytorch 1.0.2, economy, every step": cockpit,
+}
+NEED_PLAIN = ("cockpit-for-pytorch 1.0.2, economy, every step",)
+
+
+def workloads() -> dict[str, Workload]:
+    fashion = _shared_or_random((1, 28, 28))
+    pixels = [(torch.randn(16, 3, 32, 32), torch.randint(10, (16,))) for _ in range(8)]
+    words = [(torch.randint(200, (32, 32)), torch.randint(10, (32,))) for _ in range(8)]
+    vgg = "[CONV3-32, BN, RELU] x 2, POOL2, [CONV3-64, BN, RELU] x 2, POOL2, FC-128, RELU, FC-10"
+    return {
+        "MLP on digits, 64 images": Workload(
+            _maker(lambda: chainrule.network("INPUT 64, FC-128, RELU, FC-10"), _digits(64)),
+            3000, 20000,
+        ),
+        "LeNet on Fashion-MNIST, 64 images": Workload(
+            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {LENET}"), fashion(64)), 250, 1200
+        ),
+        "VGG-like on Fashion-MNIST, 64 images": Workload(
+            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {vgg}"), fashion(64)), 30, 120
+        ),
+        "ResNet-18 on 32x32, 16 images": Workload(
+            _maker(lambda: chainrule.network("resnet18", input=(3, 32, 32), classes=10), pixels),
+            30, 120, plain=False,
+        ),
+        "transformer, 2 layers of 64, 32 sequences of 32": Workload(
+            _maker(Transformer, words), 100, 600, plain=False
+        ),
+    }  # fmt: skip
+
+
+class Transformer(nn.Module):
+    """A small classifier of sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(200, 64)
+        layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, words: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.encoder(self.embedding(words)).mean(1))
+        return scores
+
+
+def _maker(network: Callable[[], nn.Module], batches: list[tuple[Tensor, Tensor]]) -> Any:
+    def make() -> Any:
+        torch.manual_seed(0)
+        module = network()
+        return module, torch.optim.SGD(module.parameters(), 0.01, momentum=0.9), batches
+
+    return make
+
+
+def _digits(size: int) -> list[tuple[Tensor, Tensor]]:
+    data = chainrule.load_data("digits").train
+    inputs = data.inputs.flatten(1).float() / 16
+    return list(zip(inputs.split(size), data.targets.split(size), strict=True))[:-1]
+
+
+def _shared_or_random(shape: tuple[int, ...]) -> Callable[[int], list[tuple[Tensor, Tensor]]]:
+    """Fashion-MNIST where its files are there; noise of its shape elsewhere (the time is equal)."""
+
+    def batches(size: int) -> list[tuple[Tensor, Tensor]]:
+        try:
+            data = chainrule.load_data("fashion-mnist", limit=size * 32).train
+            inputs = data.inputs.float() / 255
+        except chainrule.ChainruleError:
+            return [(torch.rand(size, *shape), torch.randint(10, (size,))) for _ in range(32)]
+        return list(zip(inputs.split(size), data.targets.split(size), strict=True))[:24]
+
+    return batches
