@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test check lint types contracts examples bench docs clean
+.PHONY: run test test-torch check lint types contracts examples bench docs clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.package
@@ -13,6 +13,13 @@ run: $(VENV)/.package
 # one thread per worker: small networks gain nothing from two, and two workers do
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+# the whole suite on another torch, in a virtual environment of its own: make test-torch VERSION=2.14.1
+test-torch:
+	test -n "$(VERSION)" || { echo "name a version: make test-torch VERSION=2.14.1"; exit 2; }
+	test -d .venv-$(VERSION) || $(PYTHON) -m venv .venv-$(VERSION)
+	.venv-$(VERSION)/bin/python -m pip install --quiet torch==$(VERSION) --editable . --group dev
+	OMP_NUM_THREADS=1 .venv-$(VERSION)/bin/python -m pytest -n 2 $(TESTS)
 
 check: lint types contracts examples
 

@@ -30,7 +30,7 @@ Made = tuple[nn.Module, torch.optim.Optimizer, list[tuple[Tensor, Tensor]]]
 Step = Callable[[Tensor, Tensor], object]
 Watcher = Callable[[nn.Module, torch.optim.Optimizer], AbstractContextManager[Step]]
 FIRST = 5  # steps of warm-up, of which three are watched in full whatever it costs: left out
-TURNS = 10
+TURNS = 12
 LENET = "CONV5-6 p2, TANH, AVGPOOL2, CONV5-16 p0, TANH, AVGPOOL2, FC-120, TANH, FC-84, TANH, FC-10"
 
 
@@ -67,7 +67,7 @@ def compare(workload: Workload) -> dict[str, Any]:
             continue
         try:
             short = max(workload.steps // 4, FIRST + 5)
-            found[title] = against(workload, watcher, short, 6)["median step"]
+            found[title] = against(workload, watcher, short, 3)["median step"]
         except Exception as error:  # noqa: BLE001 - they do not all run on this torch
             found[title] = {"did not run": f"{type(error).__name__}: {error}"[:200]}
     return found
@@ -76,7 +76,11 @@ def compare(workload: Workload) -> dict[str, Any]:
 def ours(workload: Workload) -> dict[str, Any]:
     """The median step in many short turns, all steps in a few long ones."""
     short = against(workload, watched, workload.steps, TURNS)
-    return short | {"all steps": against(workload, watched, workload.long, 3)["all steps"]}
+    control = against(workload, nothing, workload.steps, TURNS // 2)
+    return short | {
+        "all steps": against(workload, watched, workload.long, 3)["all steps"],
+        "control, nothing against nothing": control["median step"],
+    }
 
 
 def against(workload: Workload, watcher: Watcher, steps: int, turns: int) -> dict[str, Any]:
@@ -88,13 +92,16 @@ def against(workload: Workload, watcher: Watcher, steps: int, turns: int) -> dic
     made = workload.make()
     medians: dict[str, list[float]] = {"bare": [], "watched": []}
     totals: dict[str, list[float]] = {"bare": [], "watched": []}
-    for turn in range(turns + 1):
-        order: list[tuple[str, Watcher]] = [("bare", nothing), ("watched", watcher)]
-        for title, around in order if turn % 2 else order[::-1]:
-            times = _times(made, around, steps)[FIRST:]
-            if turn:  # the first warms up
-                medians[title].append(statistics.median(times))
-                totals[title].append(sum(times))
+    _times(made, nothing, steps)
+    for _ in range(turns):
+        before, middle, after = (
+            _times(made, around, steps)[FIRST:] for around in (nothing, watcher, nothing)
+        )
+        # between two bare stretches: what drifts steadily falls out
+        medians["bare"].append((statistics.median(before) + statistics.median(after)) / 2)
+        medians["watched"].append(statistics.median(middle))
+        totals["bare"].append((sum(before) + sum(after)) / 2)
+        totals["watched"].append(sum(middle))
     return {
         "median step": ratio(medians, "watched", "bare"),
         "all steps": ratio(totals, "watched", "bare"),

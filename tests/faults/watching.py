@@ -203,6 +203,93 @@ def stuck(net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(net.parameters(), 1e-7)
 
 
+class Unused(nn.Module):
+    """A layer that is made and never called, as an auxiliary head is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.extra = nn.Linear(64, 32), nn.Linear(32, 10), nn.Linear(32, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.first(x)))
+
+
+def game() -> None:
+    """Two networks that play against each other: their losses need not fall."""
+    torch.manual_seed(0)
+    x, _ = digits()
+    maker, judge = mlp(16, 64, 64), mlp(64, 32, 1, activation=lambda: nn.LeakyReLU(0.2))
+    rules = [torch.optim.Adam(net.parameters(), 2e-4) for net in (maker, judge)]
+    ones, zeros = torch.ones(64, 1), torch.zeros(64, 1)
+    for step in range(100):
+        real, made = x[step * 64 % 1600 :][:64], maker(torch.randn(64, 16)).sigmoid()
+        rules[1].zero_grad()
+        loss = F.binary_cross_entropy_with_logits(judge(real), ones)
+        (loss + F.binary_cross_entropy_with_logits(judge(made.detach()), zeros)).backward()
+        rules[1].step()
+        rules[0].zero_grad()
+        F.binary_cross_entropy_with_logits(judge(made), ones).backward()
+        rules[0].step()
+
+
+def rewarded() -> None:
+    """A policy that learns from rewards (REINFORCE); the number it descends means nothing."""
+    torch.manual_seed(0)
+    net = mlp(4, 32, 2)
+    update = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(150):
+        states = torch.randn(64, 4)
+        chosen = torch.distributions.Categorical(logits=net(states))
+        actions = chosen.sample()
+        rewards = (actions == (states[:, 0] > 0)).float()
+        update.zero_grad()
+        (-(chosen.log_prob(actions) * (rewards - rewards.mean())).mean()).backward()
+        update.step()
+
+
+def segmented() -> None:
+    """A class for each pixel; an image holds few classes, in whatever order the images come."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.randint(12, (256, 1, 1), generator=generator).expand(256, 8, 8).contiguous()
+    kinds[:, :4] = 0
+    patterns = torch.randn(12, 6, generator=generator)
+    noise = torch.randn(256, 6, 8, 8, generator=generator)
+    images = patterns[kinds].movedim(-1, 1) + 0.3 * noise
+    net = nn.Sequential(nn.Conv2d(6, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 12, 1))
+    train(net, data=(images, kinds), batch=2, rate=0.3)
+
+
+def language(rate: float = 3e-3) -> None:
+    """The next letter of a text that repeats itself with chance."""
+    torch.manual_seed(0)
+    text = torch.randint(4, (64 * 200,)).cumsum(0) % 11
+    windows = text[: 64 * 199].reshape(-1, 16)
+
+    class Letters(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.last = nn.Embedding(11, 24), nn.Linear(32, 11)
+            self.rnn = nn.GRU(24, 32, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.rnn(self.embed(x))[0])
+
+    train(
+        Letters(), data=(windows[:, :-1], windows[:, 1:]), batch=32,
+        optimizer=lambda net: torch.optim.Adam(net.parameters(), rate),
+        loss=lambda scores, y: F.cross_entropy(scores.flatten(0, 1), y.flatten()),
+    )  # fmt: skip
+
+
+def hundred_classes() -> tuple[Tensor, Tensor]:
+    """So many classes that 512 examples say little to a probe."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(100, (4000,), generator=generator)
+    centres = torch.randn(100, 64, generator=generator)
+    return centres[y] * 0.5 + torch.randn(4000, 64, generator=generator), y
+
+
 PLANTED: dict[str, Callable[[], Any]] = {
     "numerical-overflow": lambda: train(loss=broken_at(5)),
     "non-finite-data": lambda: train(data=with_nan()),
@@ -286,6 +373,20 @@ HEALTHY: dict[str, Callable[[], Any]] = {
     ),
     "validation in evaluation mode": lambda: validated(True),
     "the whole data set in one minibatch": lambda: repeated(whole=True),
+    "an autoencoder of grey values by binary cross entropy": lambda: train(
+        mlp(64, 32, 64), data=(digits()[0], digits()[0]),
+        loss=F.binary_cross_entropy_with_logits,
+        optimizer=lambda net: torch.optim.Adam(net.parameters(), 1e-2),
+    ),
+    "smoothed labels": lambda: train(
+        loss=lambda scores, y: F.cross_entropy(scores, y, label_smoothing=0.2)
+    ),
+    "an unused layer": lambda: train(Unused()),
+    "a game": game,
+    "rewards": rewarded,
+    "a class for each pixel": segmented,
+    "the next letter": language,
+    "a hundred classes": lambda: train(mlp(64, 128, 100), data=hundred_classes(), rate=0.3),
     "tanh by Xavier": lambda: train(mlp(64, 32, 32, 10, activation=nn.Tanh)),
     "standardized inputs": lambda: train(data=(_INPUTS, digits()[1]), rate=0.03),
     "warm-up": lambda: train(optimizer=lambda net: torch.optim.AdamW(net.parameters(), 1e-3)),

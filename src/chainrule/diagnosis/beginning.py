@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from chainrule.analysis.running import first_tensor
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.examples import Examples
-from chainrule.diagnosis.losses import CLASSES
+from chainrule.diagnosis.losses import BINARY, CLASSES
 from chainrule.diagnosis.symptoms.record import Start
 from chainrule.gradients.flow import flow
 
@@ -90,6 +90,7 @@ def _fitted(
     if examples.network is None or examples.loss is None:
         return None
     inputs, targets = inputs[:_FEW], targets[:_FEW]
+    least = _least(examples.task, targets)
     first, best, steps = 0.0, math.inf, 0
     for rate in _RATES:
         twin = copy.deepcopy(examples.network)
@@ -99,11 +100,22 @@ def _fitted(
             return None
         first, steps = losses[0], steps + len(losses)
         best = min([best, *losses])
-        if best <= _FITTED * first:
+        if best - least <= _FITTED * (first - least):
             break
         if time.perf_counter() > until:
             return None  # too slow a network to say
-    return first, best, steps
+    return first - least, best - least, steps
+
+
+def _least(task: str, targets: Tensor) -> float:
+    """What no answer can go below: the entropy of targets that are shares (nats)."""
+    if not targets.is_floating_point() or task not in (CLASSES, BINARY):
+        return 0.0
+    shares = targets.double()
+    if task == BINARY:
+        shares = torch.stack([shares, 1 - shares], -1)
+        return float(torch.special.entr(shares.clamp(0, 1)).sum(-1).mean())
+    return float(torch.special.entr(shares.clamp(0, 1)).sum(1).mean())
 
 
 def _descend(

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 _LANDMARKS = frozenset((10, 30, 100, 300))
 _ALARMS = 10
-_ALLOWANCE = 0.5  # seconds that landmarks may take beyond the share, in all
+_ALLOWANCE = 0.3  # seconds that landmarks may take beyond the share, in all
 _MOST_SAMPLES = 1000  # about so many full samples, however long the run
 _NEVER = float("inf")
 
@@ -30,7 +30,7 @@ class Budget:
 
     Three fifths of the share go to full samples, the rest to light ones. The first steps are
     watched in full whatever they cost and not charged. Steps 10, 30, 100 and 300 are too, charged,
-    as long as what was spent beyond the share stays below half a second.
+    as long as what was spent beyond the share stays below 0.3 s.
 
     Args:
         share: of the training time that watching may take; 1 watches every step in full.
@@ -84,10 +84,11 @@ class Budget:
 
     def charge(self, step: int, level: Level, seconds: float) -> None:
         """A step (counted from 0) was watched at a level, which took so long."""
-        if step < self.first or level is Level.BARE:
+        if level is Level.BARE:
             return
         account = Level.FULL if level >= Level.ECHO else Level.LIGHT
-        self._spent[account] += seconds
+        if step >= self.first:
+            self._spent[account] += seconds
         self._price[account] = max(seconds, 0.8 * self._price[account])
 
     def level(self, step: int, alarm: bool = False) -> Level:

@@ -17,8 +17,12 @@ _ROUNDING = 1e-5  # updates this small against the weights move nothing in some 
 
 
 def loss_flat(record: Record) -> Finding | None:
-    """The loss is no better than that of a constant answer, or than at the start."""
-    if record.learns() is not False or record.origin is not None:
+    """The loss is no better than that of a constant answer, or than at the start.
+
+    Of adversaries (several optimizers) and of rewards (losses of both signs) nothing is said:
+    their losses need not fall.
+    """
+    if record.learns() is not False or record.origin is not None or record.need_not_fall:
         return None
     name, value = record.reference() or ("", 0.0)
     last = record.last_loss() or 0.0
@@ -197,6 +201,8 @@ def clipped_too_hard(record: Record) -> Finding | None:
 def not_shuffled(record: Record) -> Finding | None:
     """Minibatches hold far fewer classes than a random draw would."""
     calls = [item for item in record.loss_calls if item.task == "classes" and item.labels]
+    if any(item.answers != record.examples for item in calls):
+        return None  # pixels or words: those of one example are alike in any order
     total = sum(record.classes.values())
     if len(calls) < 3 or not total:
         return None

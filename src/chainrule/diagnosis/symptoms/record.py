@@ -20,8 +20,8 @@ class Start:
 
     Attributes:
         flow: findings of the flow through the network as it was initialized.
-        fitted: (loss before, loss after, steps) of training on one small minibatch; None where
-            it was not tried.
+        fitted: (loss before, loss after, steps) of training on one small minibatch, above the
+            least that any answer could have; None where it was not tried.
         predicted: (nearest neighbour, linear probe, most frequent class) as shares of right
             answers by cross-validation, and the examples; None where it was not tried.
         unseen: what could not be tried, and why.
@@ -70,6 +70,32 @@ class Record:
     def later(self) -> tuple[Sample, ...]:
         """Full samples after the first step."""
         return tuple(sample for sample in self.samples if sample.step > 1)
+
+    @property
+    def examples(self) -> int | None:
+        """Examples in the first minibatch; None where no inputs were seen."""
+        found = next((p.inputs for sample in self.samples for p in sample.passes if p.inputs), None)
+        return found.shape[0] if found is not None and found.shape else None
+
+    @property
+    def need_not_fall(self) -> bool:
+        """Whether it is a game or a reward, whose loss says nothing of success."""
+        several = sum(item.steps > 0 for item in self.optimizers) > 1
+        calls = self.loss_calls
+        own = not calls or (calls[0].task == "other" and calls[0].written_out)
+        known = [value for value in self.losses if math.isfinite(value)]
+        return several or (own and bool(known) and min(known) < 0 < max(known))
+
+    def first_epoch_learns(self) -> bool:
+        """Whether the loss beat the constant predictor on examples that were met the first time."""
+        loader = next((item for item in self.loaders if item.examples and item.batch_size), None)
+        if loader is None or self.constant is None or not self._one_scale():
+            return False
+        steps = (loader.examples or 0) // (loader.batch_size or 1)
+        last = self.losses[:steps][-max(1, steps // 5) :]
+        mean = _mean(last)
+        limit = self.constant * self._counted()
+        return mean is not None and mean < 0.9 * limit - 2 * _error(last)
 
     def window(self) -> int:
         """A tenth of the steps, at most 50."""

@@ -11,6 +11,7 @@ _FAR = 10.0  # a signal ten times the size that initializations are made for
 _SPREAD = 100.0  # features whose scales differ so: a condition number of 10,000
 _HALF = 0.5
 _SURE = 3.0  # standard errors
+_PER_CLASS = 20  # examples of a class from which a probe can learn it
 
 
 def initial_loss(record: Record) -> Finding | None:
@@ -96,9 +97,11 @@ def small_batch_not_fitted(record: Record) -> Finding | None:
 def inputs_do_not_predict(record: Record) -> Finding | None:
     """Neither the nearest neighbour nor a linear probe does better than the commonest class."""
     predicted = record.start.predicted
-    if predicted is None:
+    if predicted is None or record.first_epoch_learns():
         return None
     neighbour, linear, most, examples = predicted
+    if examples < _PER_CLASS * len(record.classes):
+        return None  # too few of each class for a probe to see anything
     error = _SURE * math.sqrt(most * (1 - most) / examples) if 0 < most < 1 else 0.0
     if max(neighbour, linear) > most + error:
         return None

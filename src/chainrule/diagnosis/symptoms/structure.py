@@ -81,13 +81,15 @@ def parameters_not_optimized(record: Record) -> Finding | None:
 
 
 def graph_detached(record: Record) -> Finding | None:
-    """Parameters that an optimizer holds and that no gradient reaches."""
+    """Parameters of layers that run, that an optimizer holds and that no gradient reaches."""
     if len(record.samples) < 2:
         return None
+    ran = {item.name.partition(" ")[0] for sample in record.samples for item in sample.activations}
     for model in record.models:
         left = [
             item.name for item in model.parameters
             if item.trainable and item.held and not item.reached
+            and (not ran or item.name.rpartition(".")[0] in ran)  # a layer left unused is no fault
         ]  # fmt: skip
         if left:
             return Finding(
@@ -97,8 +99,7 @@ def graph_detached(record: Record) -> Finding | None:
                  "samples": len(record.samples)},
                 f"no gradient reaches {_listed(left)} of {model.name}: they are not on the way to "
                 "the loss",
-                "look for detach(), .data, item(), no_grad() or NumPy between them and the loss, "
-                "and for layers that forward does not use",
+                "look for detach(), .data, item(), no_grad() or NumPy between them and the loss",
             )  # fmt: skip
     return None
 

@@ -1,0 +1,301 @@
+"""``with chainrule.watch():`` recognises who takes part, leaves nothing behind, never kills."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import logging
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tests.faults.watching import digits, mlp
+from torch import nn
+from torch.nn.modules import module as hooks
+from torch.optim import optimizer as optimizers
+from torch.utils.data import DataLoader, TensorDataset
+
+import chainrule
+from chainrule.diagnosis.watch import codes
+from chainrule.errors import ChainruleError
+
+
+def here(mark, function):
+    """The line of a function that carries a mark."""
+    lines, first = inspect.getsourcelines(function)
+    return first + next(number for number, line in enumerate(lines) if f"# {mark}" in line)
+
+
+def loop(net, optimizer, steps=12, size=32, loss=F.cross_entropy):
+    x, y = digits()
+    for step in range(steps):
+        part = slice(step * size % 1700, step * size % 1700 + size)
+        optimizer.zero_grad()
+        loss(net(x[part]), y[part]).backward()
+        optimizer.step()
+
+
+def state_of_torch():
+    """All that a watch takes hold of."""
+    return (
+        torch.autograd.backward, torch.autograd.grad, torch.compile, nn.Module.train,
+        DataLoader.__iter__, torch.optim.Optimizer.__init__, DataLoader.__init__,
+        torch.optim.lr_scheduler.LRScheduler.__init__,
+        dict(hooks._global_forward_hooks), dict(hooks._global_forward_pre_hooks),
+        dict(hooks._global_module_registration_hooks),
+        dict(optimizers._global_optimizer_pre_hooks),
+        dict(optimizers._global_optimizer_post_hooks),
+        torch.overrides._get_current_function_mode_stack(),
+    )  # fmt: skip
+
+
+class Fails(nn.Module):
+    def __init__(self, after):
+        super().__init__()
+        self.inner, self.calls, self.after = nn.Linear(64, 10), 0, after
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > self.after:
+            raise ValueError("planted")
+        return self.inner(x)
+
+
+ENDINGS = {
+    "normal": lambda: mlp(64, 16, 10),
+    "fails in the first forward pass": lambda: Fails(0),
+    "fails later": lambda: Fails(4),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_nothing_is_left_behind(name):
+    before = state_of_torch()
+    net = ENDINGS[name]()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    fails = pytest.raises(ValueError, match="planted")
+    fails = contextlib.nullcontext() if name == "normal" else fails
+    with fails, chainrule.watch(runs=None) as watching:
+        assert state_of_torch() != before
+        loop(net, optimizer)
+    assert watching.result.ended == ("finished" if name == "normal" else "failed")
+    assert state_of_torch() == before
+    for layer in net.modules():
+        assert not layer._forward_hooks
+        assert not layer._forward_pre_hooks
+        assert not layer._backward_hooks
+
+
+def test_a_watch_that_is_over_can_be_forgotten():
+    """No registry of PyTorch or of the operating system keeps it, or the networks it copied."""
+    net = mlp(64, 16, 10)
+    with chainrule.watch(runs=None) as watching:
+        loop(net, torch.optim.SGD(net.parameters(), 0.1))
+    gone = weakref.ref(watching)
+    del watching
+    gc.collect()
+    assert gone() is None
+
+
+def test_who_takes_part_and_where_it_is_written():
+    torch.manual_seed(0)
+    x, y = digits()
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        loader = DataLoader(TensorDataset(x, y), 64, shuffle=True)  # LOADER
+        net = mlp(64, 16, 10)
+        optimizer = torch.optim.Adam(net.parameters(), 1e-2)  # OPTIMIZER
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 5)  # SCHEDULE
+        for step, (inputs, targets) in enumerate(loader):
+            scores = net(inputs)  # FORWARD
+            loss = F.cross_entropy(scores, targets, label_smoothing=0.1)  # LOSS
+            (loss / 2).backward()  # BACKWARD
+            if step % 2:
+                nn.utils.clip_grad_norm_(net.parameters(), 0.05)  # CLIP
+                optimizer.step()  # STEP
+                optimizer.zero_grad()
+                schedule.step()
+        net.eval()
+        with torch.no_grad():
+            net(x)
+    seen = watching.result
+    this = test_who_takes_part_and_where_it_is_written
+    (model,), (rule,), (loaded,) = seen.models, seen.optimizers, seen.loaders
+    assert (model.name, model.kind, model.size) == ("net", "Sequential", 64 * 16 + 16 + 160 + 10)
+    assert model.called.line == here("FORWARD", this)
+    assert (model.evaluation, model.trained_in_evaluation) == (1, 0)
+    assert (rule.name, rule.scheduler, rule.model) == ("Adam", "StepLR", "net")
+    assert rule.made.line == here("OPTIMIZER", this)
+    assert rule.scheduled.line == here("SCHEDULE", this)
+    assert (rule.stepped.line, rule.clips.line) == (here("STEP", this), here("CLIP", this))
+    assert (rule.backwards, rule.steps, seen.steps) == (2.0, 14, 14)
+    assert rule.clipped < 0.2
+    assert (loaded.examples, loaded.batch_size, loaded.shuffle) == (1797, 64, True)
+    assert loaded.made.line == here("LOADER", this)
+    assert (seen.loss.function, seen.loss.place.line) == ("cross_entropy", here("LOSS", this))
+    assert seen.backward.line == here("BACKWARD", this)
+    assert seen.inputs.shape == (64, 64)
+
+
+def test_what_outlives_its_network_is_still_known():
+    """When ``main`` has returned, the network is gone and the optimizer is garbage."""
+
+    def main():
+        net = mlp(64, 16, 10)
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+        for _ in range(3):
+            loop(net, optimizer, steps=4)
+            schedule.step()
+
+    with chainrule.watch(runs=None) as watching:
+        main()
+    (rule,) = watching.result.optimizers
+    assert (rule.model, rule.scheduler) == ("net", "StepLR")
+
+
+def test_networks_and_optimizers_are_kept_apart():
+    torch.manual_seed(0)
+    maker, judge = mlp(8, 16, 2), mlp(2, 16, 1)
+    rules = [torch.optim.Adam(net.parameters(), 1e-3) for net in (maker, judge)]
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        for _ in range(10):
+            for net, other, sign in ((judge, maker, 0.0), (maker, judge, 1.0)):
+                made = maker(torch.randn(16, 8))
+                said = judge(made if net is maker else made.detach())
+                rule = rules[0 if net is maker else 1]
+                rule.zero_grad()
+                F.binary_cross_entropy_with_logits(said, torch.full((16, 1), sign)).backward()
+                rule.step()
+                assert other is not net
+    seen = watching.result
+    assert {item.name for item in seen.models} == {"maker", "judge"}
+    assert {item.model for item in seen.optimizers} == {"maker", "judge"}
+    assert "parameters-not-optimized" not in codes(seen.findings)
+    assert any(name.startswith("gradient_norm/maker.") for name in seen.series)
+    assert any(name.startswith("gradient_norm/judge.") for name in seen.series)
+
+
+def test_mixed_precision_with_a_scaler():
+    torch.manual_seed(0)
+    net = mlp(64, 16, 10)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    x, y = digits()
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        for step in range(8):
+            part = slice(step * 32, step * 32 + 32)
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = F.cross_entropy(net(x[part]), y[part])
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    seen = watching.result
+    assert (seen.autocast, seen.optimizers[0].scaler) == ("bfloat16", True)
+    assert seen.series["train/loss"][0][1] == pytest.approx(2.3, abs=0.2), "without the scale"
+
+
+def test_the_result_can_be_read_while_the_training_goes_on():
+    net = mlp(64, 16, 10)
+    with chainrule.watch(net, runs=None) as watching:
+        loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=5)
+        assert (watching.result.ended, watching.result.steps) == ("running", 5)
+    assert "<table" in watching.result._repr_html_()
+    assert "cross_entropy" in str(watching.result)
+
+
+def test_the_end_of_watching_is_not_the_end_of_training():
+    net = mlp(64, 16, 10)
+    with chainrule.watch(runs=None, steps=4) as watching:
+        loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=50)
+    assert watching.result.steps == 4
+
+
+def test_an_error_inside_chainrule_is_told_once_and_the_training_goes_on(
+    monkeypatch, caplog, tmp_path
+):
+    from chainrule.diagnosis import journal
+
+    def planted(*_arguments):
+        raise ZeroDivisionError("planted slip")
+
+    def trained():
+        torch.manual_seed(0)
+        net = mlp(64, 16, 10)
+        loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=30)
+        return [item.detach().clone() for item in net.parameters()]
+
+    bare = trained()
+    monkeypatch.setattr(journal, "norms", planted)
+    with caplog.at_level(logging.ERROR, "chainrule"), chainrule.watch(runs=tmp_path) as watching:
+        watched = trained()
+    assert all(map(torch.equal, bare, watched))
+    (record,) = caplog.records
+    assert "an error inside chainrule (ZeroDivisionError: planted slip)" in record.message
+    assert "the training goes on" in record.message
+    assert "planted slip" in (tmp_path / "watch.log").read_text()
+    assert any("planted slip" in item for item in watching.result.unseen)
+
+
+@pytest.mark.parametrize("method", ["bare_step", "bare_gradients", "turn_ends", "step_begins"])
+def test_no_error_of_ours_reaches_the_training(method, monkeypatch, caplog):
+    from chainrule.diagnosis.journal import Journal
+
+    def planted(*_arguments):
+        raise ZeroDivisionError("planted slip")
+
+    monkeypatch.setattr(Journal, method, planted)
+    net = mlp(64, 16, 10)
+    with chainrule.watch(runs=None, share=0.001) as watching:
+        loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=60)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert any("planted slip" in item for item in watching.result.unseen)
+
+
+BAD = {
+    "share": ({"share": 2}, "share got 2, wants a number in (0, 1]"),
+    "steps": ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+    "seconds": ({"seconds": -1}, "seconds got -1, wants a number above 0"),
+    "model": ({"model": "net"}, "model got a str, wants a torch.nn.Module"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_arguments_that_cannot_be_used(name):
+    options, words = BAD[name]
+    with pytest.raises(ChainruleError) as caught:
+        chainrule.watch(**{"runs": None} | options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_cannot_be_written(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(ChainruleError, match="runs"):
+        chainrule.watch(runs=tmp_path / "runs")
+
+
+def test_a_store_that_fails_in_mid_training_is_said_in_the_end(tmp_path, monkeypatch):
+    from chainrule.errors import RunError
+    from chainrule.record.store import RunStore
+
+    def full(*_arguments, **_more):
+        raise RunError("the disk is full")
+
+    net = mlp(64, 16, 10)
+    with chainrule.watch(runs=tmp_path) as watching:
+        loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=5)
+        monkeypatch.setattr(RunStore, "report_many", full)
+    assert "the record: the disk is full" in watching.result.unseen
+    assert watching.result.steps == 5
+
+
+def test_the_record_is_in_the_store(tmp_path):
+    net = mlp(64, 16, 10)
+    with chainrule.watch(runs=tmp_path) as watching:
+        loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=20)
+    record = chainrule.RunStore(tmp_path).load("last")
+    assert record.id == watching.result.run
+    assert record.ended == "finished"

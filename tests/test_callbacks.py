@@ -1,0 +1,79 @@
+"""Trainings that a framework runs: watched by one line, the same bits, the same numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from chainrule import callbacks
+from chainrule.errors import RecipeError, RunError
+
+SCRIPTS = Path(__file__).parent / "frameworks"
+PACKAGES = {"lightning": "pytorch_lightning", "transformers": "transformers", "skorch": "skorch"}
+
+
+def run(name, how, folder):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / f"{name}_script.py"), how, str(folder / "out.json")],
+        capture_output=True, text=True, cwd=folder, check=False, timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PACKAGES)
+def test_watched_in_one_line(name, tmp_path):
+    if util.find_spec(PACKAGES[name]) is None:
+        pytest.skip(f"{name} is not installed")
+    bare, watched = (run(name, how, tmp_path) for how in ("bare", "watched"))
+    digest = bare.stdout.splitlines()[-1]
+    assert digest.startswith("digest ")
+    assert watched.stdout.splitlines()[-1] == digest
+    assert "findings; report: " in watched.stderr
+    seen = json.loads((tmp_path / "out.json").read_text())
+    assert seen["ended"] == "finished"
+    assert seen["steps"] > 20
+    assert seen["loss"]["function"] == "cross_entropy"
+    assert Path(seen["report"]).exists()
+    assert len(seen["layers"]) >= 3
+    assert all(value > 0 for value in _noise(seen)), "gradients of two minibatches differ"
+
+
+def _noise(seen):
+    return [points[0][1] for name, points in seen["series"].items() if name.startswith("noise/")]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_without_the_framework_it_says_what_to_install(name, monkeypatch):
+    for package in ("pytorch_lightning", "lightning", "transformers", "skorch"):
+        monkeypatch.setitem(sys.modules, package, None)
+        for loaded in [key for key in sys.modules if key.startswith(f"{package}.")]:
+            monkeypatch.setitem(sys.modules, loaded, None)
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    monkeypatch.setitem(sys.modules, "skorch.callbacks", None)
+    with pytest.raises(RunError, match=f"{name} is not installed.*pip install {name}"):
+        getattr(callbacks, name)()
+
+
+def test_options_are_refused_before_the_training():
+    with pytest.raises(RecipeError, match="share got 5"):
+        callbacks.Session(share=5)
+
+
+def test_a_training_that_was_broken_off_is_closed_by_the_next():
+    session = callbacks.Session(runs=None)
+    session.begin()
+    first = session._watching
+    session.begin()
+    assert first.result.ended == "finished"
+    session.end()
+    session.end()
+    assert session.result.steps == 0
