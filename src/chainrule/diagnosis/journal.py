@@ -148,9 +148,13 @@ class Journal(Follower):
             self._keep_weights(parameters, id(optimizer))
             if turn.backwards:
                 self._read_gradients(turn, id(optimizer))
-                self._before_step = total_norm(
-                    [item.grad for item in self.cast.trainable() if item.grad is not None]
-                )
+                self._read_all_gradients(turn)
+
+    def _read_all_gradients(self, turn: Turn) -> None:
+        found = [item.grad for item in self.cast.trainable() if item.grad is not None]
+        self._before_step = total_norm(found)
+        if self.origin is None and not math.isfinite(self._before_step) and any_bad(found):
+            self._find_origin(turn, None)
 
     def _look_at_gradients(
         self, turn: Turn, optimizer: Optimizer, parameters: list[Tensor]
@@ -441,8 +445,8 @@ def _weighted(module: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _earliest(parameters: list[Tensor]) -> list[Tensor]:
-    """The parameters of the first layers, the smallest of them first."""
-    return sorted(parameters[:4], key=lambda item: item.numel())
+    """The parameters of the first layer, the smallest of them first."""
+    return sorted(parameters[:2], key=lambda item: item.numel())
 
 
 def _unscaled(item: Backward) -> float:

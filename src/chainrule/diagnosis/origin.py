@@ -306,7 +306,8 @@ class _Rerun:
 
         handles = [node.register_hook(hook(made, node.name()))
                    for node, made in self._mode.nodes.items()]  # fmt: skip
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        with torch.enable_grad():
+            loss.sum().backward()  # type: ignore[no-untyped-call]
         for handle in handles:
             handle.remove()
         return found[0] if found else None

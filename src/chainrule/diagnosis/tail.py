@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from chainrule.analysis.running import tensors_of
-from chainrule.diagnosis.losses import LOSS_KINDS, OWN, LossCall
-from chainrule.diagnosis.opaque import plain
+from chainrule.diagnosis.losses import CLASSES, LOSS_KINDS, OWN, LossCall
+from chainrule.diagnosis.opaque import plain, within_transform
 from chainrule.diagnosis.places import Place, user_place
 
 _ADD = ("add", "radd", "iadd")
@@ -138,7 +138,9 @@ class Tail:
         self._alive.append((call.output, call.input, call.target))
         self._forms[id(call.output)] = Form({len(self.calls): 1.0})
         self._chains.pop(id(call.output), None)
-        self.calls.append(replace(call, output=plain(call.output)))
+        # a copy: the user may go on to add a penalty in place
+        copy = call.output if within_transform(call.output) else call.output.detach().clone()
+        self.calls.append(replace(call, output=plain(copy)))
 
     def _other(self, name: str, args: Sequence[Any], output: Tensor) -> None:
         flat = _operands(args)
@@ -204,6 +206,8 @@ class Tail:
         self, chain: tuple[str, ...], given: Tensor, target: Tensor | None, output: Tensor
     ) -> None:
         kind = _kind_of(chain)
+        if kind.task == CLASSES and target is not None and target.dim() == given.dim() > 1:
+            target = target.squeeze(1) if target.shape[1] == 1 else target  # as gather wants it
         options = {"reduction": "sum" if "sum" in chain[-1] else "mean"}
         self._add(
             LossCall(

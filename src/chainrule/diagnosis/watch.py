@@ -227,7 +227,12 @@ class Watching:
     @property
     def heard(self) -> tuple[int, int]:
         """Calls of ``backward`` and networks met so far; for scripts that made no step."""
-        return len(self._watcher.turn.backwards), len(self._watcher.cast.models)
+        return self._watcher.backwards, len(self._watcher.cast.models)
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether a gradient was ever computed, or set by hand."""
+        return bool(self._watcher.backwards or self._journal.reached or self._watcher.functional)
 
     @property
     def compiled(self) -> bool:

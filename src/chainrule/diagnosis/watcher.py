@@ -139,6 +139,7 @@ class Watcher:
         self.spent = 0.0
         self.compiled_functions = 0
         self.functional = False
+        self.backwards = 0  # calls of ``backward`` that were heard; not all are
         self.step = 0
         self.turn = Turn(1, Level.FULL, time.perf_counter())
         self.tail = Tail()
@@ -336,6 +337,7 @@ class Watcher:
         if within_transform(total):
             self._on_transform(total)
             return
+        self.backwards += 1
         place = user_place() if self.turn.level >= Level.FULL else None
         self.turn.backwards.append(self._read(total, place))
         self.turn.trail = self.tail.trail
@@ -375,7 +377,7 @@ class Watcher:
 
     def before_backward(self, tensors: Any) -> None:
         """Gradients are about to be computed; in a bare step nothing but the number is read."""
-        if not self._depth:
+        if not self._depth and not self.inside:  # inside: a step that is run once more
             if not self._bare:
                 if not is_symbolic(first_tensor(tensors)):
                     self._on_backward(tensors)

@@ -16,7 +16,7 @@ COLUMNS = ("layer", "operation", "output", "mean", "std", "zero", "saturated", "
 LEGEND = (
     "gradient and weights: norms of the layer's parameters; update ratio: norm of the update / "
     "norm of the parameters; noise: share of the squared gradient norm that two minibatches in a "
-    "row do not have in common"
+    "row do not have in common, more than all of it where they point apart"
 )
 _LEFT = ("layer", "operation")
 _FIRST_TO_GO = ("weights", "operation", "mean", "output", "zero", "noise", "std")
