@@ -18,6 +18,7 @@ test: $(VENV)/.dev
 test-torch:
 	test -n "$(VERSION)" || { echo "name a version: make test-torch VERSION=2.14.1"; exit 2; }
 	test -d .venv-$(VERSION) || $(PYTHON) -m venv .venv-$(VERSION)
+	.venv-$(VERSION)/bin/python -m pip install --quiet --upgrade pip
 	.venv-$(VERSION)/bin/python -m pip install --quiet torch==$(VERSION) --editable . --group dev
 	OMP_NUM_THREADS=1 .venv-$(VERSION)/bin/python -m pytest -n 2 $(TESTS)
 

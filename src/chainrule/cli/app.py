@@ -57,6 +57,7 @@ app.command("train", cls=PanelCommand)(train_command)
 app.command(
     "watch",
     cls=PanelCommand,
+    options_metavar="[OPTIONS] SCRIPT [ITS ARGUMENTS]...",
     context_settings={
         "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False,
     },

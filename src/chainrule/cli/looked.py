@@ -103,7 +103,7 @@ def _network(target: str, data: str | None, loss: str | None, seed: int) -> Look
 
 
 def _run(name: str, data: str | None, loss: str | None, runs: Path) -> Looked:
-    from chainrule.errors import DataError
+    from chainrule.errors import DataError, RunError
     from chainrule.record.store import RunStore
     from chainrule.training.recipe import make_recipe
 
@@ -111,6 +111,11 @@ def _run(name: str, data: str | None, loss: str | None, runs: Path) -> Looked:
     record = store.run(name)
     if data is not None:
         raise DataError(f"data got '{data}', but run '{record.id}' brings its own: leave it out")
+    if "watched" in record.recipe:
+        raise RunError(
+            f"run '{record.id}' was watched, not trained by chainrule: its network is made by "
+            f"{record.data.get('source') or 'the program itself'}; name it as file.py:Class"
+        )
     recipe = make_recipe(record.recipe | ({"loss": loss} if loss else {}))
     found = _made(recipe, f"{record.network} of run {record.id}", "", record)
     return Looked(

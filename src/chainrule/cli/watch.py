@@ -58,8 +58,9 @@ def watch_command(
 ) -> None:
     """Watch any PyTorch training script without touching it.
 
-    SCRIPT [its own arguments] stands at the end, or -m MODULE [its own arguments]. Output, exit
-    code, standard input and signals are the script's own; chainrule writes to standard error.
+    The script, or -m MODULE, stands at the end, with its own arguments behind it. Its output, exit
+    code, standard input and signals are its own; chainrule writes to standard error.
+
     Options of chainrule stand before the script, or behind it where the script has no such option
     itself; words after -- are the script's.
     """

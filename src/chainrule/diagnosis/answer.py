@@ -195,6 +195,18 @@ class Watched(Answer):
         findings: symptoms, the gravest first.
         unseen: what could not be watched, and why.
         crash: modules that were running when the training broke down, with what they were given.
+
+    Examples:
+        >>> import torch
+        >>> from chainrule.diagnosis.watch import watch
+        >>> w = torch.ones(3, requires_grad=True)
+        >>> with watch(runs=None) as watching:
+        ...     for _ in range(4):
+        ...         (w**2).sum().backward()
+        ...         w.data -= 0.1 * w.grad
+        ...         w.grad = None
+        >>> [round(value, 4) for _, value in watching.result.series["train/loss"]]
+        [3.0, 1.92, 1.2288, 0.7864]
     """
 
     script: str

@@ -179,6 +179,7 @@ def _record(answer: RunRecord) -> RenderableType:
         ("data", f"{data.get('source', answer.name)} {str(data.get('fingerprint', ''))[:12]}"),
         ("steps", number(answer.steps)),
         ("recipe", recipe),
+        ("summary", _pairs(answer.summary) if "watched" in answer.recipe else ""),
         ("versions", _pairs(answer.versions)),
         ("hardware", _pairs(answer.hardware)),
         ("folder", answer.folder),
@@ -187,7 +188,11 @@ def _record(answer: RunRecord) -> RenderableType:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {number(value)}" for name, value in values.items() if value)
+    return ", ".join(f"{name} {_told(value)}" for name, value in values.items() if value)
+
+
+def _told(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else number(value)
 
 
 @renderable.register

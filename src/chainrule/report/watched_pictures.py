@@ -11,7 +11,7 @@ from chainrule.diagnosis.answer import Series, Watched
 from chainrule.report.figures import BLUE, GREEN, GREY, ORANGE, svg
 
 _BY_LAYER = (
-    ("update_ratio", "Update ratio", "norm of the update / norm of the parameter", True),
+    ("update_ratio", "Update ratio", "update / parameter", True),
     ("gradient_norm", "Gradient norm", "norm of the gradient", True),
     ("activation_std", "Activations", "standard deviation", True),
     ("dead", "Dead units", "share of units", False),

@@ -116,6 +116,11 @@ def _refuse_settings(recipe: Recipe | None, settings: dict[str, Any]) -> None:
 
 
 def _resumable(record: RunRecord) -> RunRecord:
+    if "watched" in record.recipe:
+        raise RunError(
+            f"run '{record.id}' was watched, not trained by chainrule: only its script can go on; "
+            "resume wants a run of chainrule train"
+        )
     if record.ended == "finished":
         raise RunError(
             f"run '{record.id}' has finished after {record.steps} steps: nothing to resume"
