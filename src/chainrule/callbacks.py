@@ -11,13 +11,12 @@ from __future__ import annotations
 import atexit
 import importlib
 import logging
-from pathlib import Path
 from typing import Any
 
 from chainrule.diagnosis.answer import Watched
 from chainrule.diagnosis.watch import Watching, check_options, watch
-from chainrule.errors import ChainruleError, RunError
-from chainrule.report.page import write_page
+from chainrule.errors import RunError
+from chainrule.report.kept_page import keep_page
 
 _LOG = logging.getLogger("chainrule")
 
@@ -67,15 +66,9 @@ class Session:
 
 def _reported(watching: Watching) -> Watched:
     """Write the page of a run, and say in one line what was seen and where it is."""
-    folder = watching.result.folder
-    if folder:
-        path = Path(folder) / "report.html"
-        watching.note_report(str(path))
-        try:
-            write_page(watching.result, path)
-        except ChainruleError as error:
-            watching.note_report("")
-            _LOG.error("%s", error)
+    error = keep_page(watching)
+    if error:
+        _LOG.error("%s", error)
     answer = watching.result
     where = f"; report: {answer.report}" if answer.report else ""
     # the one line that somebody who added this callback waits for: at a level that is shown

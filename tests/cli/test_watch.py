@@ -270,6 +270,43 @@ for _ in range(5):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_script_is_compiled_as_python_compiles_it(script, tmp_path):
+    """Nothing of chainrule's own, future imports for one, gets into it."""
+    text = """
+from dataclasses import dataclass, fields
+@dataclass
+class Settings:
+    rate: float = 0.1
+print([item.type for item in fields(Settings)], sorted(name for name in globals() if "__" in name))
+step()"""
+    path = script(text)
+    bare = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    done = watch("--quiet", path, folder=tmp_path)
+    assert done.stdout == bare.stdout
+    assert "<class 'float'>" in done.stdout
+
+
+def test_a_syntax_error_looks_as_python_shows_it(script, tmp_path):
+    path = script("step(")
+    bare = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    done = watch(path, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(bare.stderr)
+    assert "chainrule/" not in done.stderr
+
+
+def test_our_words_do_not_go_through_streams_that_the_script_has_put_in_place(script, tmp_path):
+    text = """
+class Loud:
+    def __init__(self, stream): self.stream = stream
+    def write(self, text): return self.stream.write(text.upper())
+    def flush(self): self.stream.flush()
+sys.stderr = Loud(sys.stderr)
+step(); step()"""
+    done = watch(script(text), folder=tmp_path)
+    assert str(tmp_path / "runs") in done.stderr.replace("\n", "").replace(" ", "")
+
+
 def test_a_watched_run_is_one_of_the_runs(script, tmp_path):
     watch("--quiet", script("for _ in range(9): step()"), folder=tmp_path)
     runs = ("--runs", str(tmp_path / "runs"))

@@ -1,7 +1,7 @@
 """Every symptom has a training in which it is present and healthy ones in which none is."""
 
 import pytest
-from tests.faults.watching import HEALTHY, PLANTED, validated
+from tests.faults.watching import HEALTHY, PLANTED, PLANTED_TOO, validated
 
 from chainrule.diagnosis.symptoms import SYMPTOMS, Record, symptoms_of
 from chainrule.diagnosis.watch import codes, watch
@@ -15,6 +15,14 @@ def test_planted_fault_is_seen(code):
     for finding in watching.result.findings:
         assert finding.evidence, finding
         assert finding.meaning[0] == finding.meaning.strip()[0]
+
+
+@pytest.mark.parametrize("name", PLANTED_TOO)
+def test_the_same_fault_in_another_style_is_seen(name):
+    code, fault = PLANTED_TOO[name]
+    with watch(runs=None) as watching:
+        fault()
+    assert code in codes(watching.result.findings), watching.result.findings
 
 
 @pytest.mark.parametrize("name", HEALTHY)

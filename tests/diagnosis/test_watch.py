@@ -299,3 +299,134 @@ def test_the_record_is_in_the_store(tmp_path):
     record = chainrule.RunStore(tmp_path).run("last")
     assert record.id == watching.result.run
     assert record.ended == "finished"
+
+
+def test_trainings_one_after_the_other_are_told_apart():
+    """As in cross-validation: numbers of the last, findings of all, every optimizer in the list."""
+
+    def fold(seed, rate):
+        torch.manual_seed(seed)
+        net = mlp(64, 16, 10)
+        loop(net, torch.optim.SGD(net.parameters(), rate), steps=70)
+
+    with chainrule.watch(runs=None) as watching:
+        fold(0, 1e-8)  # moves nothing
+        fold(1, 0.5)
+    seen = watching.result
+    assert [item.steps for item in seen.optimizers] == [70, 70]
+    assert seen.steps == 140
+    assert "learning-rate-too-low" in codes(seen.findings), "of the first training"
+    assert seen.first_loss == pytest.approx(2.3, abs=0.2), "of the second, not of both"
+    assert seen.last_loss < 1.5
+    assert seen.loss is not None
+
+
+def test_a_pretraining_is_no_reference_for_what_follows():
+    torch.manual_seed(0)
+    x, _ = digits()
+    with chainrule.watch(runs=None) as watching:
+        coder = mlp(64, 32, 64)
+        optimizer = torch.optim.Adam(coder.parameters(), 1e-2)
+        for step in range(80):
+            part = slice(step * 20, step * 20 + 20)
+            optimizer.zero_grad()
+            F.mse_loss(coder(x[part]), x[part]).backward()
+            optimizer.step()
+        net = nn.Sequential(coder[0], nn.ReLU(), nn.Linear(32, 10))
+        optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+        loop(net, optimizer, steps=80)
+    seen = watching.result
+    assert (seen.loss.function, seen.findings) == ("cross_entropy", ())
+    assert seen.loss.place == seen.backward
+
+
+SCALES = {
+    "accumulated": lambda loss, step: loss / 4,
+    "accumulated and doubled": lambda loss, step: 2 * loss / 4,
+    "negative": lambda loss, step: -loss,
+}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_bare_steps_have_the_loss_without_its_factor(name):
+    """Of most steps only the number is heard that backward is called on."""
+    torch.manual_seed(0)
+    x, y = digits()
+    net = mlp(64, 16, 10)
+    optimizer = torch.optim.SGD(net.parameters(), 1e-9)
+    own = []
+    with chainrule.watch(runs=None) as watching:
+        for step in range(120):
+            part = slice(step * 14, step * 14 + 14)
+            loss = F.cross_entropy(net(x[part]), y[part])
+            own.append(loss.item())
+            optimizer.zero_grad()
+            SCALES[name](loss, step).backward()
+            optimizer.step()
+    found = [value for _, value in watching.result.series["train/loss"]]
+    assert found == pytest.approx(own, rel=1e-5)
+
+
+def test_bare_steps_under_a_scaler_have_the_loss_without_its_scale():
+    torch.manual_seed(0)
+    x, y = digits()
+    net = mlp(64, 16, 10)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=7)
+    own = []
+    with chainrule.watch(runs=None) as watching:
+        for step in range(120):
+            part = slice(step * 14, step * 14 + 14)
+            loss = F.cross_entropy(net(x[part]), y[part])
+            own.append(loss.item())
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()  # doubles the scale every seven steps
+    seen = watching.result
+    assert [value for _, value in seen.series["train/loss"]] == pytest.approx(own, rel=1e-5)
+    assert seen.findings == ()
+
+
+def test_operations_of_ours_are_hidden_from_modes_and_subclasses_of_tensors():
+    class Counted(torch.Tensor):
+        calls = 0
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            Counted.calls += 1
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    def calls(watched):
+        torch.manual_seed(0)
+        Counted.calls = 0
+        net = mlp(6, 8, 3)
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        x, y = torch.randn(32, 6).as_subclass(Counted), torch.arange(32) % 3
+        watching = chainrule.watch(runs=None, share=1.0)
+        if watched:
+            watching.start()
+        for _ in range(10):
+            optimizer.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+        if watched:
+            watching.stop()
+        return Counted.calls
+
+    assert calls(False) == calls(True) > 0
+
+
+def test_a_forward_pass_that_raises_and_is_caught_costs_nothing():
+    torch.manual_seed(0)
+    net = mlp(4, 8, 3)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        for _ in range(8):
+            with contextlib.suppress(RuntimeError):
+                net(torch.randn(4, 7))
+            optimizer.zero_grad()
+            F.cross_entropy(net(torch.randn(16, 4)), torch.arange(16) % 3).backward()
+            optimizer.step()
+    seen = watching.result
+    assert (seen.loss.function, seen.inputs.shape) == ("cross_entropy", (16, 4))

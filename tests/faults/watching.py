@@ -290,6 +290,49 @@ def hundred_classes() -> tuple[Tensor, Tensor]:
     return centres[y] * 0.5 + torch.randn(4000, 64, generator=generator), y
 
 
+class ListOfLayers(nn.Module):
+    """Layers in a plain list, which no optimizer gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.rest = nn.Linear(64, 32), [nn.Linear(32, 32)]
+        self.last = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.rest[0](torch.relu(self.first(x)))))
+
+
+def never_back() -> None:
+    """``eval`` for the validation, and no ``train`` after it."""
+    torch.manual_seed(0)
+    x, y = digits()
+    net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 10))
+    update = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(4):
+        for step in range(20):
+            update.zero_grad()
+            F.cross_entropy(net(x[step * 64 :][:64]), y[step * 64 :][:64]).backward()
+            update.step()
+        net.eval()
+        with torch.no_grad():
+            net(x[1500:])
+
+
+def two_terms() -> None:
+    """A sum of two losses, of which the first alone would be below the constant predictor."""
+    torch.manual_seed(0)
+    x, y = digits()
+    net = mlp(64, 32, 10)
+    update = torch.optim.SGD(net.parameters(), 0.1)
+    for step in range(100):
+        part = slice(step * 16, step * 16 + 16)
+        scores = net(x[part])
+        spread = F.mse_loss(scores.softmax(1), F.one_hot(y[part], 10).float()) * 20
+        update.zero_grad()
+        (F.cross_entropy(scores, y[part]) + spread + 1).backward()
+        update.step()
+
+
 PLANTED: dict[str, Callable[[], Any]] = {
     "numerical-overflow": lambda: train(loss=broken_at(5)),
     "non-finite-data": lambda: train(data=with_nan()),
@@ -345,6 +388,16 @@ PLANTED: dict[str, Callable[[], Any]] = {
 
 _INPUTS = digits()[0] * 2 - 0.6
 
+# more ways to the same code
+PLANTED_TOO: dict[str, tuple[str, Callable[[], Any]]] = {
+    "layers in a list": ("parameters-not-optimized", lambda: train(ListOfLayers())),
+    "never back to training": ("wrong-mode", never_back),
+    "log shares without a minus": (
+        "loss-sign-flipped",
+        lambda: train(loss=lambda s, y: s.log_softmax(1)[range(len(y)), y].mean(), rate=1e-3),
+    ),
+}
+
 HEALTHY: dict[str, Callable[[], Any]] = {
     "the textbook": lambda: train(),
     "Adam": lambda: train(optimizer=lambda net: torch.optim.Adam(net.parameters(), 3e-3)),
@@ -386,6 +439,7 @@ HEALTHY: dict[str, Callable[[], Any]] = {
     "rewards": rewarded,
     "a class for each pixel": segmented,
     "the next letter": language,
+    "two losses": two_terms,
     "a hundred classes": lambda: train(mlp(64, 128, 100), data=hundred_classes(), rate=0.3),
     "tanh by Xavier": lambda: train(mlp(64, 32, 32, 10, activation=nn.Tanh)),
     "standardized inputs": lambda: train(data=(_INPUTS, digits()[1]), rate=0.03),

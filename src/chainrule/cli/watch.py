@@ -139,7 +139,7 @@ def _watch(script: Script, options: dict[str, Any], quiet: bool) -> int:
     teller = Teller(quiet)
     watching = watch(spectator=teller, **options)
     watching.script = " ".join([script.name, *script.arguments])
-    begun = time.perf_counter()
+    begun, streams = time.perf_counter(), (sys.stdout, sys.stderr)
     watching.start()
     teller.begin()
     try:
@@ -147,6 +147,8 @@ def _watch(script: Script, options: dict[str, Any], quiet: bool) -> int:
     finally:
         watching.stop()
         teller.end()
+    sys.stdout.flush()
+    sys.stdout, sys.stderr = streams  # the script may have put others in their place
     watching.end(ending.error, ending.code)
     code = _finished(watching, ending, target, quiet, time.perf_counter() - begun)
     sys.stdout.flush()
@@ -197,19 +199,10 @@ def _nothing(watching: Watching, ending: Ending, seconds: float) -> str:
 
 
 def _report(watching: Watching) -> None:
-    """The page of the run, beside its record."""
-    from chainrule.errors import ChainruleError
-    from chainrule.report.page import write_page
+    from chainrule.report.kept_page import keep_page
 
-    folder = watching.result.folder
-    if not folder:
-        return
-    path = Path(folder) / "report.html"
-    watching.note_report(str(path))
-    try:
-        write_page(watching.result, path)
-    except ChainruleError as error:
-        watching.note_report("")
+    error = keep_page(watching)
+    if error:
         typer.echo(f"chainrule: {error}", err=True)
 
 
@@ -243,6 +236,7 @@ class Teller:
 
         self._quiet = quiet
         self._line = StatusLine()
+        self._stream = sys.stderr  # the script may put another in its place
         self._found = 0
 
     def begin(self) -> None:
@@ -268,8 +262,8 @@ class Teller:
         self._found += 1
         if not self._quiet:
             place = f" ({finding.place})" if finding.place else ""
-            typer.echo(f"chainrule: {finding.code}{place}: {finding.meaning}", err=True)
+            typer.echo(f"chainrule: {finding.code}{place}: {finding.meaning}", file=self._stream)
 
     def broken(self, message: str) -> None:
         """Watching has failed and ended; the training goes on."""
-        typer.echo(f"chainrule: {message}", err=True)
+        typer.echo(f"chainrule: {message}", file=self._stream)

@@ -46,6 +46,8 @@ class ModelSeen(Answer):
         evaluation: forward passes without gradients that were heard.
         modal: layers that act differently in evaluation (dropout, batch normalization).
         trained_in_evaluation: heard passes of training while in evaluation mode.
+        later, later_in_evaluation: heard passes of training after a first evaluation, and those of
+            them in evaluation mode.
         evaluated_in_training: passes without gradients while in training mode, once training had
             begun.
         evaluated: the line of such a pass.
@@ -60,6 +62,8 @@ class ModelSeen(Answer):
     evaluation: int
     modal: tuple[str, ...] = ()
     trained_in_evaluation: int = 0
+    later: int = 0
+    later_in_evaluation: int = 0
     evaluated_in_training: int = 0
     evaluated: Place | None = None
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import logging
 import math
 import time
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,7 +47,7 @@ def start_of(examples: Examples, seconds: float = 15.0) -> Start:
         return Start(unseen=("no minibatches with targets were captured",))
     until = time.perf_counter() + seconds
     unseen: list[str] = []
-    with same_random_state(), contextlib.redirect_stdout(io.StringIO()):
+    with same_random_state(), _silence():
         found = _tried(lambda: _flow(examples, *together), unseen, "the flow at the start")
         fitted = _tried(
             lambda: _fitted(examples, *together, until - 0.4 * seconds), unseen,
@@ -58,6 +61,23 @@ def start_of(examples: Examples, seconds: float = 15.0) -> Start:
         else:
             unseen.append("whether inputs predict targets: there was no time left")
     return Start(found or (), fitted, predicted, tuple(unseen))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """What a network prints or logs as it is run is not said a second time."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _tried(attempt: Any, unseen: list[str], what: str) -> Any:

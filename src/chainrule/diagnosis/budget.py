@@ -65,6 +65,11 @@ class Budget:
         self._last = Level.BARE
         self._last_full = 0.0
         self._alarms = _ALARMS
+        self._begins: tuple[int, ...] = ()
+
+    def again(self, step: int) -> None:
+        """Another training begins with this step (counted from 0): look, if it can be afforded."""
+        self._begins = (step, step + 1, step + 2)
 
     def over(self, step: int) -> bool:
         """Whether watching was to end before this step (counted from 0)."""
@@ -108,7 +113,8 @@ class Budget:
         return self._last
 
     def _decide(self, step: int, now: float, alarm: bool) -> Level:
-        if step < self.first or self.share >= 1 or (step in _LANDMARKS and self._can_afford(now)):
+        landmark = step in _LANDMARKS or step in self._begins
+        if step < self.first or self.share >= 1 or (landmark and self._can_afford(now)):
             return Level.FULL
         if alarm and self._alarms:
             self._alarms -= 1

@@ -102,6 +102,7 @@ class LossFacts(Answer):
         one_class: share of the most frequent class.
         output_spread: mean over outputs of the standard deviation over examples.
         chain: operations between the network's output and the call.
+        weighted: whether examples or classes count differently.
         written_out: whether the user wrote the loss as an expression.
         place: the line.
     """
@@ -127,6 +128,7 @@ class LossFacts(Answer):
     written_out: bool
     at_zero: float | None
     place: Place | None
+    weighted: bool = False
 
 
 def loss_facts(call: LossCall) -> LossFacts:
@@ -141,14 +143,15 @@ def loss_facts(call: LossCall) -> LossFacts:
         normalized = bool((rows.logsumexp(1).abs() < _CLOSE * rows.shape[1]).all())
     labels, most = _labels(call)
     at_zero = None
-    if call.kind.at_zero is not None and call.options.get("weight") is None:
+    weighted = any(call.options.get(name) is not None for name in ("weight", "pos_weight"))
+    if call.kind.at_zero is not None and not weighted:
         at_zero = call.kind.at_zero(call.classes)
     return LossFacts(
         call.name, call.kind.task, call.kind.wants, call.reduction, call.mean(), call.classes,
         facts_of(given), None if call.target is None else facts_of(call.target),
         _compared(call), simplex, bool(((given >= 0) & (given <= 1)).all()), bool(normalized),
         found and found[0], found and found[1], labels, most, _spread(given),
-        call.chain, call.written_out, at_zero, call.place,
+        call.chain, call.written_out, at_zero, call.place, weighted,
     )  # fmt: skip
 
 

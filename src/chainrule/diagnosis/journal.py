@@ -24,7 +24,7 @@ from chainrule.diagnosis.losses import TargetTally, right_answers
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.opaque import plain
 from chainrule.diagnosis.origin import Origin, any_bad, find_origin, origin_in_graph
-from chainrule.diagnosis.parameters import ParameterStep, noise, norms
+from chainrule.diagnosis.parameters import ParameterStep, leaves_of, noise, norms
 from chainrule.diagnosis.watcher import Follower, Pass, Turn
 from chainrule.diagnosis.watcher import norm_of as total_norm
 from chainrule.gradients.units import symmetric_units
@@ -70,6 +70,9 @@ class Journal(Follower):
         first, last: samples of steps watched in full.
         origin: of the first value that was not finite; None while all are.
         targets: what a constant answer would reach.
+        since: steps before the training that goes on now; above 0 where a program trains again.
+        strangers: shapes of parameters that the loss depends on and nobody holds.
+        ended: called when another training begins, before what was seen of the last is forgotten.
         wrote: called with each row.
         sampled: called after each full sample.
     """
@@ -78,6 +81,7 @@ class Journal(Follower):
     wrote: Callable[[Row], None]
     sampled: Callable[[Sample], None]
     failed: Callable[[Exception], None]
+    ended: Callable[[], None] = lambda: None
     losses: list[float] = field(default_factory=list)
     first: list[Sample] = field(default_factory=list)
     last: deque[Sample] = field(default_factory=lambda: deque(maxlen=_KEPT_LAST))
@@ -98,12 +102,17 @@ class Journal(Follower):
     _noise: dict[int, float] = field(default_factory=dict)
     _dead: dict[str, DeadWindow] = field(default_factory=dict)
     bare: list[tuple[int, float, Any]] = field(default_factory=list)
+    since: int = 0
+    strangers: tuple[tuple[int, ...], ...] = ()
+    _factor: float = 1.0  # by which the loss was multiplied before backward, when last heard
+    _scaler: tuple[Any, float] | None = None  # the scaler then, and its scale
     recent: Turn | None = None
     _ceiling: float = math.inf
     _sentinel: weakref.ref[Tensor] | None = None
     _before_step: float | None = None
     _started: float | None = None
     _closure: bool = False
+    _looked_for_strangers: bool = False
 
     # -- what the watcher tells
 
@@ -121,11 +130,22 @@ class Journal(Follower):
             turn.leftover = total_norm(left) if left else None
             if not self._rule_known():
                 self._keep_weights(self.cast.trainable(), key=0)
+        if turn.level is Level.FULL and self._rule_known() and not self._looked_for_strangers:
+            self._look_for_strangers(total)
         value = turn.backwards[-1].total
         if not math.isfinite(value) and self.origin is None:
             self._find_origin(turn, total)
         elif value > self._ceiling:
             self.alarm = True
+
+    def _look_for_strangers(self, total: Tensor) -> None:
+        """Parameters in the graph that are in no network called and in no optimizer."""
+        self._looked_for_strangers = True
+        known = {id(item) for item in self.cast.trainable()}
+        self.strangers = tuple(
+            tuple(item.shape) for item in leaves_of([total])
+            if isinstance(item, nn.Parameter) and id(item) not in known
+        )  # fmt: skip
 
     def _rule_known(self) -> bool:
         return any(rule.steps for rule in self.cast.rules)
@@ -186,13 +206,14 @@ class Journal(Follower):
             seen = self._steps.get(id(parameter))
             if seen is not None:
                 self._steps[id(parameter)] = ParameterStep(
-                    seen.name, seen.size, seen.weight_norm, seen.gradient_norm, change, seen.noise
+                    seen.name, seen.size, seen.weight_norm, seen.gradient_norm, change
                 )
 
     def turn_ends(self, turn: Turn) -> None:
         """Write the step down."""
         self.write_bare()
         value = self._loss_of(turn)
+        self._note_factor(turn)
         self.losses.append(value)
         self.backwards.append(len(turn.backwards))
         row = Row(turn.step, self._values(turn, value))
@@ -220,10 +241,36 @@ class Journal(Follower):
 
     def bare_step(self, step: int, value: float, optimizer: Optimizer) -> None:
         """Keep the loss; raise the alarm where it has jumped."""
+        factor = self._factor
+        if self._scaler is not None:
+            scaler, before = self._scaler[0](), self._scaler[1]
+            factor *= scaler.get_scale() / before if scaler is not None and before else 1.0
+        value /= factor
         self.losses.append(value)
         if value > self._ceiling:
             self.alarm = True
         self.bare.append((step, value, optimizer.param_groups[0].get("lr", math.nan)))
+
+    def another_training(self, step: int) -> None:
+        """What was seen of the last one is no reference for this one."""
+        self.write_bare()
+        self.ended()
+        self.since = step
+        self.targets, self.fingerprints, self.rates = TargetTally(), {}, []
+        self.first, self.last = [], deque(maxlen=_KEPT_LAST)
+        self._dead.clear()
+        self._looked_for_strangers = False
+
+    def _note_factor(self, turn: Turn) -> None:
+        """What the loss of the next bare steps has to be divided by."""
+        heard = turn.backwards[-1] if turn.backwards else None
+        known = heard is not None and heard.data is not None and heard.penalty is not None
+        self._factor = (heard.scale or 1.0) if heard is not None and known else 1.0
+        found = [rule.scaled_by for rule in self.cast.rules if rule.scaled_by is not None]
+        scaler = found[0]() if found else None
+        self._scaler = None
+        if scaler is not None and known:
+            self._scaler = (found[0], float(scaler.get_scale()))
 
     def write_bare(self) -> None:
         """Hand on the rows of the bare steps since the last one that was heard."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from chainrule.analysis.running import first_tensor
 from chainrule.analysis.twin import unwrapped
-from chainrule.diagnosis.opaque import plain
+from chainrule.diagnosis.opaque import plain, unheard
 from chainrule.gradients.activations import ACTIVATIONS, Activation, activation_of
 from chainrule.gradients.signals import axis_after, axis_of
 
@@ -154,7 +154,7 @@ class LayerProbe:
     def _guarded(self, path: str, layer: nn.Module, output: Any) -> None:
         begun = time.perf_counter()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), unheard():
                 self._axis = axis_after(layer, self._axis)
                 self._take(path or type(layer).__name__, type(layer).__name__, output,
                            activation_of(layer))  # fmt: skip

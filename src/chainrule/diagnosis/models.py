@@ -30,6 +30,8 @@ class Model:
         made: the line that made it; None where it was not seen.
         training, evaluation: forward passes with and without gradients.
         trained_in_evaluation: passes of training while in evaluation mode.
+        later, later_in_evaluation: passes of training after a first evaluation, and those of them
+            in evaluation mode.
         evaluated_in_training: passes without gradients while in training mode.
     """
 
@@ -41,6 +43,8 @@ class Model:
     training: int = 0
     evaluation: int = 0
     trained_in_evaluation: int = 0
+    later: int = 0
+    later_in_evaluation: int = 0
     evaluated_in_training: int = 0
     evaluation_place: Place | None = None
     modal: tuple[str, ...] = ()
@@ -61,6 +65,9 @@ class Rule:
         steps: updates so far.
         heard, backwards: updates of which ``backward`` was heard, and its calls before them.
         scaler: whether a gradient scaler steps it.
+        scaled_by: that scaler.
+        born: steps that had been made when it was made.
+        last: the last step in which it was heard.
     """
 
     name: str
@@ -71,6 +78,9 @@ class Rule:
     heard: int = 0
     backwards: int = 0
     scaler: bool = False
+    scaled_by: weakref.ref[Any] | None = None
+    born: int = 0
+    last: int = 0
 
 
 @dataclass(eq=False)

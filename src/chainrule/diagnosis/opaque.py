@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 def is_symbolic(value: Any) -> bool:
@@ -43,6 +44,17 @@ def plain(value: Tensor) -> Tensor:
     """
     found: Tensor = torch.func.debug_unwrap(value, recurse=True)
     return found
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Inside, operations are hidden from the user's own modes and subclasses of tensors."""
+    with torch._C.DisableTorchFunction():
+        if torch._C._len_torch_dispatch_stack():
+            with _disable_current_modes():
+                yield
+        else:
+            yield
 
 
 @contextmanager

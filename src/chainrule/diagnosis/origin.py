@@ -83,7 +83,12 @@ def find_origin(
     if bad is not None:
         return bad
     try:
-        with same_random_state(), contextlib.redirect_stdout(io.StringIO()):
+        # heard again: the second run listens with a mode of its own
+        with (
+            torch._C._EnableTorchFunction(),
+            same_random_state(),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
             return _Rerun(step, module, trail).run(args, kwargs, output, loss)
     except Exception as error:  # noqa: BLE001 - the copy may fail in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0]

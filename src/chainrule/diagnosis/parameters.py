@@ -20,9 +20,6 @@ class ParameterStep:
         weight_norm: before the update.
         gradient_norm: None where it has no gradient.
         update_norm: None before the update, or where it was not followed.
-        noise: share of the squared gradient norm that two minibatches in a row do not have in
-            common, ``1 - 2 a.b / (a.a + b.b)``: 0 for the same gradient, 1 for unrelated ones;
-            None where it was not measured.
     """
 
     name: str
@@ -30,7 +27,6 @@ class ParameterStep:
     weight_norm: float
     gradient_norm: float | None
     update_norm: float | None = None
-    noise: float | None = None
 
     @property
     def update_ratio(self) -> float | None:
@@ -66,6 +62,8 @@ def _norm(tensor: Tensor) -> Tensor:
 
 def noise(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> list[float | None]:
     """By parameter, the share of the squared gradient norm that two minibatches do not share.
+
+    ``1 - 2 a.b / (a.a + b.b)``: 0 for the same gradient, 1 for unrelated ones, 2 for opposite ones.
 
     Examples:
         >>> a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])

@@ -40,7 +40,8 @@ def models_seen(cast: Cast, reached: set[str], gone: dict[str, ModelSeen]) -> tu
             # what was counted goes on after the network itself is gone
             gone[model.name] = replace(
                 gone[model.name], training=model.training, evaluation=model.evaluation,
-                trained_in_evaluation=model.trained_in_evaluation,
+                trained_in_evaluation=model.trained_in_evaluation, later=model.later,
+                later_in_evaluation=model.later_in_evaluation,
                 evaluated_in_training=model.evaluated_in_training,
                 evaluated=model.evaluation_place,
             )  # fmt: skip
@@ -58,8 +59,8 @@ def _model(model: Model, held: set[int], names: dict[int, str], reached: set[str
     )  # fmt: skip
     return ModelSeen(
         model.name, model.kind, model.place, model.made, parameters, model.training,
-        model.evaluation, model.modal, model.trained_in_evaluation, model.evaluated_in_training,
-        model.evaluation_place,
+        model.evaluation, model.modal, model.trained_in_evaluation, model.later,
+        model.later_in_evaluation, model.evaluated_in_training, model.evaluation_place,
     )  # fmt: skip
 
 
@@ -95,9 +96,9 @@ def _with_what_is_gone(seen: OptimizerSeen, before: OptimizerSeen | None) -> Opt
 def _optimizer(cast: Cast, rule: Rule, clipped: float | None) -> OptimizerSeen:
     optimizer = rule.optimizer()
     groups = optimizer.param_groups if optimizer is not None else []
-    schedule = next(
+    schedule = next(  # the last one made: the one that is made of others, if there is one
         (
-            item for item in cast.schedules
+            item for item in reversed(cast.schedules)
             if (made := item.scheduler()) is not None
             and getattr(made, "optimizer", None) is optimizer
         ),

@@ -139,10 +139,11 @@ def _run(script: Script) -> None:
     sys.path[0] = str(path.resolve().parent)
     main = ModuleType("__main__")
     main.__file__ = script.name if path.is_absolute() else str(Path.cwd() / path)
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__.update(__builtins__=__builtins__, __annotations__={}, __cached__=None)
     sys.modules["__main__"] = main
     # read as Python reads it: with the encoding that the file declares
-    exec(compile(path.read_bytes(), main.__file__, "exec"), main.__dict__)
+    code = compile(path.read_bytes(), main.__file__, "exec", dont_inherit=True)
+    exec(code, main.__dict__)
 
 
 def _exited(error: SystemExit) -> Ending:
@@ -157,13 +158,16 @@ def _exited(error: SystemExit) -> Ending:
 
 def _print_traceback(error: BaseException) -> None:
     """As Python does, through ``sys.excepthook``, which a script may have replaced."""
-    error.__traceback__ = users_traceback(error.__traceback__)
+    found = users_traceback(error.__traceback__)
+    if found is None and not isinstance(error, SyntaxError):
+        found = error.__traceback__
+    error.__traceback__ = found
     sys.excepthook(type(error), error, error.__traceback__)
 
 
 def users_traceback(traceback: TracebackType | None) -> TracebackType | None:
-    """A traceback from the script's first line on; all of it where none of it is the script's."""
+    """A traceback from the script's first line on; None where no line of it is the script's."""
     found = traceback
     while found is not None and found.tb_frame.f_code.co_filename in _OURS:
         found = found.tb_next
-    return found or traceback
+    return found

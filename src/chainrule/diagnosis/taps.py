@@ -20,7 +20,12 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    LRScheduler,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
@@ -98,7 +103,10 @@ class Taps:
         self._wrap(stack, torch, "compile", self._compile)
         self._wrap(stack, nn.Module, "train", self._train)
         self._wrap(stack, DataLoader, "__iter__", self._iterate)
-        for kind in (Optimizer, LRScheduler, DataLoader):
+        # the last three do not call the constructor of their parent
+        for kind in (
+            Optimizer, LRScheduler, DataLoader, SequentialLR, ChainedScheduler, ReduceLROnPlateau,
+        ):  # fmt: skip
             self._wrap(stack, kind, "__init__", self._construct)
         self._stack = stack
         _OPEN.add(self)

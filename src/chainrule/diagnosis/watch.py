@@ -156,11 +156,13 @@ class Watching:
         self._journal = Journal(Cast(), self._wrote, self._sampled, self._failed)
         self._watcher = Watcher(self._journal, budget)
         self._journal.cast = self._watcher.cast
+        self._journal.ended = self._another
+        self._earlier: tuple[Finding, ...] = ()
         self._taps = Taps(self._watcher)
         self._models: dict[str, ModelSeen] = {}
         self._optimizers: dict[int, OptimizerSeen] = {}
         self._met: dict[str, Finding] = {}
-        self._refreshed = 0.0
+        self._refreshed, self._size = 0.0, 0
         self._begun: float | None = None
         self._seconds = 0.0
         self._start = Start()
@@ -246,8 +248,9 @@ class Watching:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Symptoms seen so far."""
-        return symptoms_of(self.record)
+        """Symptoms seen so far, those of earlier trainings in the same program last."""
+        now = symptoms_of(self.record)
+        return (*now, *(item for item in self._earlier if item.code not in codes(now)))
 
     @property
     def record(self) -> Record:
@@ -260,12 +263,13 @@ class Watching:
                 LOSS_KINDS["mse_loss"] if {"pow", "square"} & set(call.function.split()) else None
             )
         return Record(
-            tuple(journal.losses), (*journal.first, *journal.last), tuple(self._models.values()),
-            tuple(self._optimizers.values()),
+            tuple(journal.losses[journal.since :]), (*journal.first, *journal.last),
+            tuple(self._models.values()), tuple(self._optimizers.values()),
             tuple(item.seen for item in self._watcher.cast.loaders if item.seen is not None),
             journal.origin, None if kind is None else journal.targets.constant(kind),
             dict(journal.targets.counts), dict(journal.fingerprints), tuple(journal.rates),
-            self._start,
+            self._start, journal.since,
+            sum(rule.last > journal.since for rule in self._watcher.cast.rules), journal.strangers,
         )  # fmt: skip
 
     @property
@@ -274,8 +278,9 @@ class Watching:
         record, journal = self.record, self._journal
         samples = record.samples
         last = next((item for item in reversed(samples) if item.losses), None)
+        heard = (last,) if last is not None else samples
         first = next((p for item in samples for p in item.passes), None)
-        backward = next((b.place for item in samples for b in item.backwards if b.place), None)
+        backward = next((b.place for item in heard for b in item.backwards if b.place), None)
         accuracy = None
         if last is not None and last.losses[0].answers:
             accuracy = (last.losses[0].right or 0) / last.losses[0].answers
@@ -287,8 +292,14 @@ class Watching:
             first.autocast if first else "", _finite(record.first_loss()),
             _finite(record.last_loss()), record.constant, accuracy,
             layers_seen(samples[-1] if samples else None, journal.noises), record.origin,
-            symptoms_of(record), self._unseen(), self._crash, self._keeping.series(),
+            self.findings, self._unseen(), self._crash, self._keeping.series(),
         )  # fmt: skip
+
+    def _another(self) -> None:
+        """The program trains once more: findings so far are those of the training before."""
+        self._refresh(force=True)
+        self._tell()
+        self._earlier = self.findings
 
     def note_report(self, path: str) -> None:
         """Where the report of this watch was written."""
@@ -345,10 +356,13 @@ class Watching:
 
     def _refresh(self, force: bool = False) -> None:
         now = time.perf_counter()
-        few = self._journal.samples <= 3
+        cast = self._watcher.cast
+        size = len(cast.models) + len(cast.rules)
+        few = self._journal.samples <= 3 or size != self._size  # may be gone in a second
+        self._size = size
         if force or few or now - self._refreshed > _REFRESH:
             self._refreshed = now
-            journal, cast = self._journal, self._watcher.cast
+            journal = self._journal
             models_seen(cast, journal.reached, self._models)
             optimizers_seen(cast, [*journal.first, *journal.last], self._optimizers)
         for number, rule in enumerate(self._watcher.cast.rules):

@@ -7,6 +7,7 @@ import functools
 import math
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
@@ -23,8 +24,14 @@ from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.facts import Backward
 from chainrule.diagnosis.layers import Activations, LayerProbe
 from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
-from chainrule.diagnosis.models import Cast, Model, autocast_of
-from chainrule.diagnosis.opaque import is_symbolic, outside_transforms, plain, within_transform
+from chainrule.diagnosis.models import Cast, Model, Rule, autocast_of
+from chainrule.diagnosis.opaque import (
+    is_symbolic,
+    outside_transforms,
+    plain,
+    unheard,
+    within_transform,
+)
 from chainrule.diagnosis.parameters import leaves_of
 from chainrule.diagnosis.places import Place, user_place
 from chainrule.diagnosis.tail import Heard, Tail
@@ -94,6 +101,9 @@ class Follower:
     def bare_gradients(self, step: int) -> None:
         """Gradients of a bare step are there; has to be quick."""
 
+    def another_training(self, step: int) -> None:
+        """After this step another optimizer has taken over: the program trains once more."""
+
     def trouble(self, step: int, total: Tensor) -> None:
         """In a bare step the loss is not finite."""
 
@@ -113,7 +123,8 @@ def guarded(
         self.inside = True
         begun = time.perf_counter()
         try:
-            return method(self, *args, **kwargs)
+            with unheard():
+                return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - watching must not stop a training
             self.fail(error)
             return None
@@ -149,8 +160,9 @@ class Watcher:
         self._returning: Any = None
         self._depth = 0
         self._stepping: Optimizer | None = None
-        self._primary: Optimizer | None = None
-        self._others = 0
+        self._primary: weakref.ref[Optimizer] | None = None
+        self._rule: Rule | None = None  # of the primary one
+        self._others = self._counted = 0
         self._several = False
         self._before: tuple[Tensor, Tensor] | None = None
         self._raw = False
@@ -178,9 +190,15 @@ class Watcher:
     @guarded
     def _close(self) -> None:
         """End the last step of a loop without optimizer."""
-        if self._bare and self._primary is not None:
-            self.cast.rule(self._primary).steps += self._bare_steps
+        self._count_bare()
         self._finish_by_hand()
+
+    def _count_bare(self) -> None:
+        """Hand the bare steps on to the optimizer that made them."""
+        if self._rule is not None and self._bare_steps:  # the optimizer itself may be gone
+            self._rule.steps += self._bare_steps
+            self._rule.last = self.step
+        self._bare_steps = 0
 
     def fail(self, error: Exception) -> None:
         """Give up watching, and let the training go on."""
@@ -288,8 +306,10 @@ class Watcher:
         self._unprobe()
         if not found.transformed:
             found.kwargs, found.output = kwargs, output
-        if output is None:  # it raised
+        if output is None:  # it raised, or has nothing to give
             self.ear.close()
+            self.turn.passes = [item for item in self.turn.passes if item is not found]
+            self._arm()
             return
         if len(self.turn.passes) == 1 and not self.turn.backwards:
             inside = self.tail.calls  # a loss inside the network
@@ -343,6 +363,9 @@ class Watcher:
         self.turn.trail = self.tail.trail
         for item in self.turn.passes:
             item.model.trained_in_evaluation += not item.training
+            if item.model.evaluation:
+                item.model.later += 1
+                item.model.later_in_evaluation += not item.training
         if self.turn.level is Level.FULL:
             self._read_leaves(total)
         with torch.no_grad():
@@ -384,7 +407,8 @@ class Watcher:
             else:
                 self._count += 1
                 try:
-                    value = tensors.item()
+                    with torch._C.DisableTorchFunction():
+                        value = tensors.item()
                 except Exception:  # noqa: BLE001 - several tensors, or a minibatch of losses
                     value = math.nan
                 else:
@@ -445,8 +469,11 @@ class Watcher:
         """An optimizer is about to update."""
         if not self._bare:
             self._on_step_begin(optimizer)
-        elif optimizer is self._primary and not self.step % self._stride:
+        elif not self.step % self._stride and self._marks(optimizer):
             self._on_bare_gradients()
+
+    def _marks(self, optimizer: Optimizer) -> bool:
+        return self._primary is not None and self._primary() is optimizer
 
     @guarded
     def _on_bare_gradients(self) -> None:
@@ -457,7 +484,7 @@ class Watcher:
         if not self._bare:
             self._on_step_end(optimizer)
             return
-        if optimizer is not self._primary:
+        if not self._marks(optimizer):
             self._on_other_step(optimizer)
             return
         # the end of a bare step: its number is kept, and the clock looked at
@@ -484,9 +511,15 @@ class Watcher:
 
     @guarded
     def _on_other_step(self, optimizer: Optimizer) -> None:
-        self.cast.rule(optimizer).steps += 1
+        """In a bare step another optimizer has updated."""
+        self._count_bare()
+        rule = self.cast.rule(optimizer)
         if self._is_primary(optimizer):
+            self.step += 1
+            self._sum, self._count = 0.0, 0
             self._next_level()
+        rule.steps += 1
+        rule.last = self.step
 
     @guarded
     def _on_step_begin(self, optimizer: Optimizer) -> None:
@@ -495,7 +528,10 @@ class Watcher:
         rule = self.cast.rule(optimizer)
         if rule.steps < 3:
             rule.stepped = rule.stepped or user_place()
-            rule.scaler = rule.scaler or _scaler_above()
+            if rule.scaled_by is None:
+                scaler = _scaler_above()
+                rule.scaler = scaler is not None
+                rule.scaled_by = None if scaler is None else weakref.ref(scaler)
         with torch.no_grad():
             self.follower.step_begins(self.turn, optimizer)
 
@@ -504,8 +540,11 @@ class Watcher:
         self._stepping = None
         rule = self.cast.rule(optimizer)
         rule.steps += 1
+        rule.last = self.step + 1
         rule.heard += 1
-        rule.backwards += len(self.turn.backwards)
+        # those since another optimizer's step: of two that take turns each has its own
+        rule.backwards += len(self.turn.backwards) - self._counted
+        self._counted = len(self.turn.backwards)
         with torch.no_grad():
             self.follower.step_ends(self.turn, optimizer)
         if self._is_primary(optimizer):
@@ -515,10 +554,18 @@ class Watcher:
 
     def _is_primary(self, optimizer: Optimizer) -> bool:
         """One optimizer marks the steps: the first that was seen, while it is at work."""
-        if self._primary is None or self._others > 3 * max(len(self.cast.rules), 1):
-            self._primary, self._others = optimizer, 0
-        if optimizer is self._primary:
+        primary = None if self._primary is None else self._primary()
+        if optimizer is primary:
             self._others = 0
+            return True
+        rule = self.cast.rule(optimizer)
+        # made after the last step of the other one: another training has begun
+        successor = self._rule is not None and rule.born >= max(self._rule.last, 1)
+        if primary is None or successor or self._others > 3 * max(len(self.cast.rules), 1):
+            if self._primary is not None and (primary is None or successor):
+                self.follower.another_training(self.step)
+                self.budget.again(self.step + 1)
+            self._primary, self._rule, self._others = weakref.ref(optimizer), rule, 0
             return True
         self._others += 1
         return False
@@ -552,6 +599,7 @@ class Watcher:
         self.ear.close()
         self._several = self._several or len(turn.passes) > 1
         self.step += 1
+        self._counted = 0
         self._before = None
         with outside_transforms(), torch.no_grad():
             self._read_deferred()
@@ -562,9 +610,7 @@ class Watcher:
         """How closely the step that begins now is watched."""
         self.budget.charge(self.turn.step - 1, self.turn.level, self.spent - self._spent_before)
         self._spent_before = self.spent
-        if self._bare and self._primary is not None:
-            self.cast.rule(self._primary).steps += self._bare_steps
-            self._bare_steps = 0
+        self._count_bare()
         if self.budget.over(self.step):
             self.off, self._bare = True, False
             self._quiet()
@@ -587,7 +633,11 @@ class Watcher:
     @guarded
     def made(self, made: Any) -> None:
         """An optimizer, a scheduler or a DataLoader is being constructed."""
+        known = len(self.cast.rules)
         self.cast.note_made(made)
+        if len(self.cast.rules) > known:
+            self._count_bare()
+            self.cast.rules[-1].born = self.step
 
     @guarded
     def assembled(self, child: nn.Module) -> None:
@@ -615,14 +665,15 @@ class Watcher:
             self._arm()
 
 
-def _scaler_above() -> bool:
-    """Whether a gradient scaler is among the callers."""
+def _scaler_above() -> Any:
+    """The gradient scaler among the callers, if there is one at work."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_filename.endswith("grad_scaler.py"):
-            return True
+            scaler = frame.f_locals.get("self")
+            return scaler if scaler is not None and scaler.is_enabled() else None
         frame = frame.f_back
-    return False
+    return None
 
 
 def norm_of(tensors: list[Tensor]) -> float:

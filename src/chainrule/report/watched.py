@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from chainrule.diagnosis.answer import LayerSeen, ModelSeen, OptimizerSeen, Watched
+from chainrule.diagnosis.answer import LayerSeen, LoaderSeen, ModelSeen, OptimizerSeen, Watched
 from chainrule.diagnosis.facts import TensorFacts
 from chainrule.report.fitting import FittingTable
 from chainrule.report.terminal import facts, renderable
@@ -86,7 +88,7 @@ def fact_rows(answer: Watched) -> list[tuple[str, str]]:
         ("script", answer.script),
         *(("network", _model(model)) for model in answer.models),
         ("minibatch", _tensor(answer.inputs)),
-        *(("data", _loader(answer, place)) for place in range(len(answer.loaders))),
+        *(("data", words) for words in _loaders(answer)),
         ("loss", _loss(answer)),
         *(("optimizer", _optimizer(item)) for item in answer.optimizers),
         ("precision", f"autocast to {answer.autocast}" if answer.autocast else ""),
@@ -120,8 +122,17 @@ def _tensor(found: TensorFacts | None) -> str:
     )
 
 
-def _loader(answer: Watched, place: int) -> str:
-    item = answer.loaders[place]
+def _loaders(answer: Watched) -> list[str]:
+    """One line for each place that makes DataLoaders: some programs make one for every epoch."""
+    by_place: dict[str, LoaderSeen] = {}
+    for item in answer.loaders:
+        name = f"{item.made} {item.examples} {item.batch_size}"
+        passes = item.passes + (by_place[name].passes if name in by_place else 0)
+        by_place[name] = replace(item, passes=passes)
+    return [_loader(item) for item in by_place.values()]
+
+
+def _loader(item: LoaderSeen) -> str:
     examples = "?" if item.examples is None else f"{item.examples:,}"
     workers = f", {item.workers} workers" if item.workers else ""
     order = "shuffled" if item.shuffle else "in order"
@@ -148,7 +159,8 @@ def _optimizer(item: OptimizerSeen) -> str:
         if first.get(key)
     ]  # fmt: skip
     groups = f"{len(item.groups)} groups" if len(item.groups) > 1 else ""
-    accumulated = f"{item.backwards:.3g} backwards per step" if item.backwards > 1.05 else ""
+    word = "evaluations" if item.name == "LBFGS" else "backwards"
+    accumulated = f"{item.backwards:.3g} {word} per step" if item.backwards > 1.05 else ""
     schedule = f"{item.scheduler}{_at(item.scheduled)}" if item.scheduler else ""
     clipped = ""
     if item.clipped is not None:

@@ -59,7 +59,7 @@ def update_size(record: Record) -> Finding | None:
 
 def _exploded(record: Record, ratio: float, rate: float) -> Finding | None:
     """A loss that grew tenfold before the first value that is not finite."""
-    last = (record.origin.step if record.origin else 0) - 1
+    last = (record.origin.step if record.origin else 0) - record.since - 1
     before = [value for value in record.losses[:last] if math.isfinite(value)]
     if not before or ratio < _OVERWRITES or max(before) < _TENFOLD * abs(before[0]):
         return None
@@ -155,7 +155,7 @@ def decay_outweighs(record: Record) -> Finding | None:
         if pairs:
             pull = math.hypot(*(one for one, _ in pairs))
             force = math.hypot(*(two for _, two in pairs))
-            pulls.append(pull / force if force else math.inf)
+            pulls.append(pull / force if force else (math.inf if pull else 0.0))
     shares = [
         item.penalty / (abs(item.data) + item.penalty)
         for sample in record.later[-5:] for item in sample.backwards
@@ -180,8 +180,8 @@ def decay_outweighs(record: Record) -> Finding | None:
 
 def clipped_too_hard(record: Record) -> Finding | None:
     """Gradients of which clipping leaves a hundredth, in a network that does not learn."""
-    if record.learns() is not False:
-        return None
+    if record.learns() is not False or any(item.scaler for item in record.optimizers):
+        return None  # a scaler makes gradients small again before the step, too
     shares = [
         item.before_step / item.after_backward for item in record.later
         if item.before_step is not None and item.after_backward
@@ -234,6 +234,8 @@ def not_averaged(record: Record) -> Finding | None:
     ):
         return None
     size = call.answers or (call.input.shape[0] if call.input.shape else 1)
+    if size < 2 or record.need_not_fall:
+        return None
     return Finding(
         "loss-not-averaged",
         str(call.place or ""),

@@ -47,6 +47,11 @@ class Record:
         fingerprints: inputs looked at, and how often each was met.
         rates: learning rate of the first optimizer, by step looked at.
         start: what was found out at the end about the beginning.
+        since: steps before this training began; above 0 where a program trains several times, of
+            which the record holds the last.
+        updating: optimizers at work in it.
+        strangers: shapes of parameters that the loss depends on and that belong to no network and
+            no optimizer.
     """
 
     losses: tuple[float, ...] = ()
@@ -60,6 +65,9 @@ class Record:
     fingerprints: dict[str, int] = field(default_factory=dict)
     rates: tuple[float, ...] = ()
     start: Start = field(default_factory=Start)
+    since: int = 0
+    updating: int = 1
+    strangers: tuple[tuple[int, ...], ...] = ()
 
     @property
     def loss_calls(self) -> tuple[LossFacts, ...]:
@@ -80,7 +88,7 @@ class Record:
     @property
     def need_not_fall(self) -> bool:
         """Whether it is a game or a reward, whose loss says nothing of success."""
-        several = sum(item.steps > 0 for item in self.optimizers) > 1
+        several = self.updating > 1
         calls = self.loss_calls
         own = not calls or (calls[0].task == "other" and calls[0].written_out)
         known = [value for value in self.losses if math.isfinite(value)]
@@ -113,13 +121,26 @@ class Record:
         """What a loss has to beat: the constant predictor where it is known, else its start."""
         first = self.first_loss()
         if self.constant is not None and self.constant > 0 and self._one_scale():
-            return "the constant predictor", self.constant * self._counted()
+            return "the constant predictor", self.constant * self._counted() + self._penalty()
         return None if first is None else ("the first steps", first)
 
     def _one_scale(self) -> bool:
-        """Whether the losses are those of the loss call."""
+        """Whether what ``backward`` is called on is one plain loss, with a penalty at most."""
         calls = self.loss_calls
-        return bool(calls) and calls[0].reduction in ("mean", "sum")
+        if not calls or calls[0].reduction not in ("mean", "sum") or calls[0].weighted:
+            return False
+        return all(
+            len(sample.losses) == len(sample.backwards)
+            and all(item.penalty is not None and item.scale for item in sample.backwards)
+            for sample in self.samples if sample.losses
+        )  # fmt: skip
+
+    def _penalty(self) -> float:
+        """What is added to the loss, in the last sample that has it."""
+        return next(
+            (item.penalty for sample in reversed(self.samples) for item in sample.backwards
+             if item.penalty), 0.0,
+        )  # fmt: skip
 
     def _counted(self) -> int:
         """Examples over which a loss is summed; 1 for a mean."""

@@ -6,6 +6,7 @@ from chainrule.diagnosis.facts import LossFacts
 from chainrule.diagnosis.symptoms.record import Record
 from chainrule.finding import Finding
 
+_PASSES = 2  # passes of training after an evaluation before their mode is judged
 _FEW = 32  # numbers below which "all in [0, 1]" may be chance
 
 
@@ -38,13 +39,17 @@ def not_finite(record: Record) -> Finding | None:
         "non-finite-data" if data else "numerical-overflow",
         str(origin.place or origin.layer or origin.operation),
         {"step": origin.step, "stage": origin.stage, "operation": origin.operation,
-         "loss_before": record.losses[origin.step - 2] if 1 < origin.step <= len(record.losses) + 1
-         else None},
+         "loss_before": _loss_before(record, origin.step)},
         meaning,
         "drop or mend these examples" if data
         else "keep the argument away from where the function or its slope is infinite, or lower "
         "the learning rate if values have grown",
     )  # fmt: skip
+
+
+def _loss_before(record: Record, step: int) -> float | None:
+    place = step - record.since - 2
+    return record.losses[place] if 0 <= place < len(record.losses) else None
 
 
 def _value(value: str) -> str:
@@ -60,6 +65,8 @@ def parameters_not_optimized(record: Record) -> Finding | None:
     """Parameters that get gradients and that no optimizer holds."""
     if not any(item.steps for item in record.optimizers):
         return None
+    if record.strangers:
+        return _strangers(record)
     for model in record.models:
         left = [
             item.name for item in model.parameters
@@ -78,6 +85,22 @@ def parameters_not_optimized(record: Record) -> Finding | None:
                 "requires_grad = False where that is meant",
             )
     return None
+
+
+def _strangers(record: Record) -> Finding:
+    """Layers in a plain list or dict: no module knows them."""
+    shapes = ", ".join(" x ".join(map(str, shape)) for shape in record.strangers[:3])
+    shapes += ", ..." if len(record.strangers) > 3 else ""
+    place = next((item.made for item in record.optimizers if item.made), None)
+    return Finding(
+        "parameters-not-optimized",
+        str(place or ""),
+        {"parameters": len(record.strangers)},
+        f"the loss depends on {len(record.strangers)} parameters ({shapes}) that are "
+        "part of no network called here and that no optimizer holds: they stay as initialized",
+        "keep layers in nn.ModuleList or nn.ModuleDict, not in a list or dict, or give them to the "
+        "optimizer",
+    )
 
 
 def graph_detached(record: Record) -> Finding | None:
@@ -140,6 +163,15 @@ def wrong_mode(record: Record) -> Finding | None:
                 str(model.called or ""),
                 {"passes": model.trained_in_evaluation, "layers": len(model.modal)},
                 f"{model.name} is trained in evaluation mode: {layers} do not do their work",
+                f"call {model.name}.train() before each epoch",
+            )
+        if model.later >= _PASSES and model.later_in_evaluation == model.later:
+            return Finding(
+                "wrong-mode",
+                str(model.called or ""),
+                {"passes": model.later, "layers": len(model.modal)},
+                f"after its first evaluation {model.name} is trained in evaluation mode: {layers} "
+                "do not do their work",
                 f"call {model.name}.train() before each epoch",
             )
         if model.evaluated_in_training:
@@ -222,7 +254,9 @@ def loss_sign_flipped(record: Record) -> Finding | None:
         if item.scale is not None
     ]  # fmt: skip
     calls = record.loss_calls
-    if not signs or max(signs) >= 0 or not calls or calls[0].written_out:
+    if calls and calls[0].written_out:
+        return _log_share_raised(record)
+    if not signs or max(signs) >= 0 or not calls:
         return None
     place = record.samples[-1].backwards[0].place
     return Finding(
@@ -233,6 +267,20 @@ def loss_sign_flipped(record: Record) -> Finding | None:
         "it larger",
         "minimize the loss itself",
     )
+
+
+def _log_share_raised(record: Record) -> Finding | None:
+    """The mean of log shares without its minus: at most 0, and lower the worse the answers."""
+    call = record.loss_calls[0]
+    totals = [item.total for sample in record.samples for item in sample.backwards]
+    if call.wants != "log-probabilities" or not totals or max(totals) >= 0:
+        return None
+    return _loss_finding(
+        "loss-sign-flipped", call,
+        f"the mean of log probabilities is minimized ({totals[-1]:.3g}): each step makes the right "
+        "answers less likely",
+        "minimize its negative, as nll_loss does",
+    )  # fmt: skip
 
 
 def targets_out_of_range(record: Record) -> Finding | None:
