@@ -14,13 +14,19 @@ run: $(VENV)/.package
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
-# the whole suite on another torch, in a virtual environment of its own: make test-torch VERSION=2.14.1
+# the suite on another torch, in a virtual environment of its own, also outside of the declared range:
+# make test-torch VERSION=2.14.1 TESTS=tests/diagnosis
+OTHER = .venv-$(VERSION)
+REQUIREMENTS = import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*(name for name in project["dependencies"] if not name.startswith("torch")), sep="\n")
 test-torch:
 	test -n "$(VERSION)" || { echo "name a version: make test-torch VERSION=2.14.1"; exit 2; }
-	test -d .venv-$(VERSION) || $(PYTHON) -m venv .venv-$(VERSION)
-	.venv-$(VERSION)/bin/python -m pip install --quiet --upgrade pip
-	.venv-$(VERSION)/bin/python -m pip install --quiet torch==$(VERSION) --editable . --group dev
-	OMP_NUM_THREADS=1 .venv-$(VERSION)/bin/python -m pytest -n 2 $(TESTS)
+	test -d $(OTHER) || $(PYTHON) -m venv $(OTHER)
+	$(OTHER)/bin/python -m pip install --quiet --upgrade pip
+	$(OTHER)/bin/python -c '$(REQUIREMENTS)' > $(OTHER)/requirements.txt
+	$(OTHER)/bin/python -m pip install --quiet torch==$(VERSION) -r $(OTHER)/requirements.txt --group dev
+	$(OTHER)/bin/python -m pip install --quiet --no-deps --editable .
+	OMP_NUM_THREADS=1 $(OTHER)/bin/python -m pytest -n 2 $(TESTS)
 
 check: lint types contracts examples
 

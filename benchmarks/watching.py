@@ -30,7 +30,7 @@ Made = tuple[nn.Module, torch.optim.Optimizer, list[tuple[Tensor, Tensor]]]
 Step = Callable[[Tensor, Tensor], object]
 Watcher = Callable[[nn.Module, torch.optim.Optimizer], AbstractContextManager[Step]]
 FIRST = 5  # steps of warm-up, of which three are watched in full whatever it costs: left out
-TURNS = 12
+TURNS = 8
 LENET = "CONV5-6 p2, TANH, AVGPOOL2, CONV5-16 p0, TANH, AVGPOOL2, FC-120, TANH, FC-84, TANH, FC-10"
 
 
@@ -78,7 +78,7 @@ def ours(workload: Workload) -> dict[str, Any]:
     short = against(workload, watched, workload.steps, TURNS)
     control = against(workload, nothing, workload.steps, TURNS // 2)
     return short | {
-        "all steps": against(workload, watched, workload.long, 3)["all steps"],
+        "all steps": against(workload, watched, workload.long, 2)["all steps"],
         "control, nothing against nothing": control["median step"],
     }
 
@@ -235,11 +235,11 @@ def workloads() -> dict[str, Workload]:
             _maker(lambda: chainrule.network(f"INPUT 28x28x1, {LENET}"), fashion(64)), 250, 1200
         ),
         "VGG-like on Fashion-MNIST, 64 images": Workload(
-            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {vgg}"), fashion(64)), 30, 120
+            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {vgg}"), fashion(64)), 25, 120
         ),
         "ResNet-18 on 32x32, 16 images": Workload(
             _maker(lambda: chainrule.network("resnet18", input=(3, 32, 32), classes=10), pixels),
-            30, 120, plain=False,
+            30, 150, plain=False,
         ),
         "transformer, 2 layers of 64, 32 sequences of 32": Workload(
             _maker(Transformer, words), 100, 600, plain=False
