@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from chainrule.analysis.running import first_tensor
 from chainrule.analysis.twin import unwrapped, with_weights
 from chainrule.diagnosis.opaque import plain
-from chainrule.diagnosis.watcher import Turn
+from chainrule.diagnosis.turn import Turn
 
 _EXAMPLES = 512
 _BYTES = 32 * 2**20

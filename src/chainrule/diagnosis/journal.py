@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import weakref
 from collections import deque
@@ -24,9 +23,9 @@ from chainrule.diagnosis.losses import TargetTally, right_answers
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.opaque import plain
 from chainrule.diagnosis.origin import Origin, any_bad, find_origin, origin_in_graph
-from chainrule.diagnosis.parameters import ParameterStep, leaves_of, noise, norms
-from chainrule.diagnosis.watcher import Follower, Pass, Turn
-from chainrule.diagnosis.watcher import norm_of as total_norm
+from chainrule.diagnosis.parameters import ParameterStep, leaves_of, noise, norm_of, norms
+from chainrule.diagnosis.series import fingerprint, series_of
+from chainrule.diagnosis.turn import Follower, Pass, Turn
 from chainrule.gradients.units import symmetric_units
 from chainrule.nn.weighted import WeightedLayer
 
@@ -127,7 +126,7 @@ class Journal(Follower):
             self.examples.keep_network(turn)
         if turn.level is Level.FULL and len(turn.backwards) == 1:
             left = [item.grad for item in self.cast.trainable() if item.grad is not None]
-            turn.leftover = total_norm(left) if left else None
+            turn.leftover = norm_of(left) if left else None
             if not self._rule_known():
                 self._keep_weights(self.cast.trainable(), key=0)
         if turn.level is Level.FULL and self._rule_known() and not self._looked_for_strangers:
@@ -172,7 +171,7 @@ class Journal(Follower):
 
     def _read_all_gradients(self, turn: Turn) -> None:
         found = [item.grad for item in self.cast.trainable() if item.grad is not None]
-        self._before_step = total_norm(found)
+        self._before_step = norm_of(found)
         if self.origin is None and not math.isfinite(self._before_step) and any_bad(found):
             self._find_origin(turn, None)
 
@@ -501,44 +500,3 @@ def _unscaled(item: Backward) -> float:
     if item.data is not None and item.penalty is not None and item.scale:
         return item.data + item.penalty
     return item.total
-
-
-def fingerprint(tensor: Tensor) -> str:
-    """The same for tensors of the same shape and values, and for no others.
-
-    Examples:
-        >>> fingerprint(torch.ones(2)) == fingerprint(torch.ones(2)) != fingerprint(torch.zeros(2))
-        True
-    """
-    values = tensor.detach()
-    if values.is_sparse or values.is_complex():
-        return ""
-    values = values.cpu().contiguous()
-    content = values.view(torch.uint8) if values.dim() else values.reshape(1).view(torch.uint8)
-    digest = hashlib.blake2b(content.numpy().tobytes(), digest_size=8)
-    digest.update(str(tuple(values.shape)).encode())
-    return digest.hexdigest()
-
-
-def series_of(sample: Sample, windows: dict[str, DeadWindow]) -> dict[str, float]:
-    """A full sample as series, by layer and parameter."""
-    found: dict[str, float] = {}
-    for layer in sample.activations:
-        found[f"activation_mean/{layer.name}"] = layer.mean
-        found[f"activation_std/{layer.name}"] = layer.std
-        found[f"zero/{layer.name}"] = layer.zero
-        if layer.saturated is not None:
-            found[f"saturated/{layer.name}"] = layer.saturated
-        if layer.not_finite:
-            found[f"not_finite/{layer.name}"] = float(layer.not_finite)
-    for name, dead, units, _ in sample.dead:
-        found[f"dead/{name}"] = dead / max(units, 1)
-    for item in sample.parameters:
-        found[f"weight_norm/{item.name}"] = item.weight_norm
-        if item.gradient_norm is not None:
-            found[f"gradient_norm/{item.name}"] = item.gradient_norm
-        if item.update_ratio is not None:
-            found[f"update_ratio/{item.name}"] = item.update_ratio
-    if sample.before_step is not None:
-        found["train/gradient_norm"] = sample.before_step
-    return found

@@ -60,6 +60,16 @@ def _norm(tensor: Tensor) -> Tensor:
     return norm.double()
 
 
+def norm_of(tensors: Sequence[Tensor]) -> float:
+    """The norm of several tensors as if they were one.
+
+    Examples:
+        >>> norm_of([torch.tensor([3.0]), torch.tensor([4.0])])
+        5.0
+    """
+    return float(sum((value or 0.0) ** 2 for value in norms(tensors)) ** 0.5)
+
+
 def noise(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> list[float | None]:
     """By parameter, the share of the squared gradient norm that two minibatches do not share.
 

@@ -9,7 +9,6 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,8 +21,8 @@ from chainrule.analysis.running import first_tensor, tensors_of
 from chainrule.diagnosis.budget import Budget, Level
 from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.facts import Backward
-from chainrule.diagnosis.layers import Activations, LayerProbe
-from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
+from chainrule.diagnosis.layers import LayerProbe
+from chainrule.diagnosis.losses import LOSS_KINDS
 from chainrule.diagnosis.models import Cast, Model, Rule, autocast_of
 from chainrule.diagnosis.opaque import (
     is_symbolic,
@@ -32,83 +31,14 @@ from chainrule.diagnosis.opaque import (
     unheard,
     within_transform,
 )
-from chainrule.diagnosis.parameters import leaves_of
+from chainrule.diagnosis.parameters import leaves_of, norm_of
 from chainrule.diagnosis.places import Place, user_place
-from chainrule.diagnosis.tail import Heard, Tail
+from chainrule.diagnosis.tail import Tail
+from chainrule.diagnosis.turn import Follower, Pass, Turn
 
 _QUICK, _SELDOM = 0.002, 8  # in steps this short (s) gradients are looked at so seldom
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(eq=False)
-class Pass:
-    """One forward pass of a network, with its tensors; forgotten when the step has ended."""
-
-    model: Model
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    training: bool
-    autocast: str
-    transformed: bool = False
-    output: Any = None
-
-
-@dataclass(eq=False)
-class Turn:
-    """What was heard from one update to the next."""
-
-    step: int
-    level: Level
-    begun: float
-    passes: list[Pass] = field(default_factory=list)
-    calls: list[LossCall] = field(default_factory=list)
-    backwards: list[Backward] = field(default_factory=list)
-    activations: list[Activations] = field(default_factory=list)
-    trail: list[Heard] = field(default_factory=list)
-    deferred: list[tuple[int, Tensor]] = field(default_factory=list)
-    leftover: float | None = None
-    after_backward: float | None = None
-
-
-class Follower:
-    """Who is told of steps; override what you want to see. Nothing here may change the training.
-
-    Attributes:
-        alarm: something went wrong: the next step is watched in full.
-    """
-
-    alarm: bool = False
-
-    def broken(self, error: Exception) -> None:
-        """Something went wrong inside the watch."""
-
-    def backward_begins(self, turn: Turn, total: Tensor) -> None:
-        """``backward`` is about to run; the graph and the passes are still there."""
-
-    def step_begins(self, turn: Turn, optimizer: Optimizer | None) -> None:
-        """Gradients are there, weights not yet updated."""
-
-    def step_ends(self, turn: Turn, optimizer: Optimizer | None) -> None:
-        """Weights are updated."""
-
-    def gradients_ready(self, turn: Turn) -> None:
-        """``backward`` has ended, in a loop without optimizer."""
-
-    def bare_step(self, step: int, value: float, optimizer: Optimizer) -> None:
-        """A step ended of which nothing but the loss was heard; has to be quick."""
-
-    def bare_gradients(self, step: int) -> None:
-        """Gradients of a bare step are there; has to be quick."""
-
-    def another_training(self, step: int) -> None:
-        """After this step another optimizer has taken over: the program trains once more."""
-
-    def trouble(self, step: int, total: Tensor) -> None:
-        """In a bare step the loss is not finite."""
-
-    def turn_ends(self, turn: Turn) -> None:
-        """All that belongs to a step has been seen."""
 
 
 def guarded(
@@ -674,10 +604,3 @@ def _scaler_above() -> Any:
             return scaler if scaler is not None and scaler.is_enabled() else None
         frame = frame.f_back
     return None
-
-
-def norm_of(tensors: list[Tensor]) -> float:
-    """The norm of several tensors as if they were one."""
-    from chainrule.diagnosis.parameters import norms
-
-    return float(sum((value or 0.0) ** 2 for value in norms(tensors)) ** 0.5)
