@@ -47,4 +47,5 @@ def main(how, out):
     print("digest", repr(total), torch.rand(1).item())
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
