@@ -159,7 +159,6 @@ def test_on_a_terminal_there_is_a_status_line_that_goes_away(script, tmp_path):
 
 
 def test_tensorboard_has_the_same_numbers(script, tmp_path):
-    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     done = watch("--tensorboard", str(tmp_path / "tb"), "--json", str(tmp_path / "out.json"),
                  script("for _ in range(12): step()"), folder=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -175,19 +174,17 @@ def test_tensorboard_has_the_same_numbers(script, tmp_path):
 
 
 def test_without_tensorboard_it_says_what_to_install(script, tmp_path):
-    if _has_tensorboard():
-        pytest.skip("tensorboard is installed")
-    done = watch("--tensorboard", str(tmp_path / "tb"), script("step()"), folder=tmp_path)
+    hidden = tmp_path / "hidden" / "tensorboard"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('as if it were not installed')")
+    done = chainrule(
+        *("watch", "--runs", str(tmp_path / "runs"), "--tensorboard", str(tmp_path / "tb")),
+        script("step()"), PYTHONPATH=str(hidden.parent),
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: tensorboard is not installed: pip install tensorboard, or leave --tensorboard out\n"
     )
-
-
-def _has_tensorboard():
-    from importlib import util
-
-    return util.find_spec("tensorboard") is not None
 
 
 def test_options_behind_the_script_are_ours_unless_it_has_them(script, tmp_path):
@@ -305,6 +302,13 @@ sys.stderr = Loud(sys.stderr)
 step(); step()"""
     done = watch(script(text), folder=tmp_path)
     assert str(tmp_path / "runs") in done.stderr.replace("\n", "").replace(" ", "")
+
+
+def test_a_script_that_closes_its_output_is_reported_all_the_same(script, tmp_path):
+    text = "step(); step()\nprint('mine', flush=True)\nsys.stdout.close()"
+    done = watch("--json", str(tmp_path / "out.json"), script(text), folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["steps"] == 2
 
 
 def test_a_watched_run_is_one_of_the_runs(script, tmp_path):

@@ -319,6 +319,7 @@ def test_trainings_one_after_the_other_are_told_apart():
     assert seen.first_loss == pytest.approx(2.3, abs=0.2), "of the second, not of both"
     assert seen.last_loss < 1.5
     assert seen.loss is not None
+    assert [step for step, _ in seen.series["train/loss"]] == list(range(1, 141)), "none is lost"
 
 
 def test_a_pretraining_is_no_reference_for_what_follows():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -147,13 +148,18 @@ def _watch(script: Script, options: dict[str, Any], quiet: bool) -> int:
     finally:
         watching.stop()
         teller.end()
-    sys.stdout.flush()
+    _flush()
     sys.stdout, sys.stderr = streams  # the script may have put others in their place
     watching.end(ending.error, ending.code)
     code = _finished(watching, ending, target, quiet, time.perf_counter() - begun)
-    sys.stdout.flush()
+    _flush()
     leave(ending)
     return code
+
+
+def _flush() -> None:
+    with contextlib.suppress(Exception):  # closed by the script, or no stream at all
+        sys.stdout.flush()
 
 
 def _finished(

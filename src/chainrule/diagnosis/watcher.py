@@ -339,7 +339,8 @@ class Watcher:
                 try:
                     with torch._C.DisableTorchFunction():
                         value = tensors.item()
-                except Exception:  # noqa: BLE001 - several tensors, or a minibatch of losses
+                # several tensors, a minibatch of losses, a class of the user's: the run goes on
+                except Exception:  # noqa: BLE001
                     value = math.nan
                 else:
                     if not math.isfinite(value):
@@ -421,10 +422,8 @@ class Watcher:
         self.step += 1
         self._bare_steps += 1
         self._others = 0
-        value = self._sum / self._count if self._count else math.nan
-        self._sum, self._count = 0.0, 0
         try:
-            self.follower.bare_step(self.step, value, optimizer)
+            self.follower.bare_step(self.step, self._heard_loss(), optimizer)
         except Exception as error:  # noqa: BLE001 - watching must not stop a training
             self.fail(error)
         if (
@@ -433,6 +432,12 @@ class Watcher:
             or (self.follower.alarm and self.budget.hears_alarms)
         ):
             self._on_wake()
+
+    def _heard_loss(self) -> float:
+        """Mean of the numbers that ``backward`` was called on in a bare step; NaN for none."""
+        value = self._sum / self._count if self._count else math.nan
+        self._sum, self._count = 0.0, 0
+        return value
 
     @guarded
     def _on_wake(self) -> None:
@@ -444,9 +449,9 @@ class Watcher:
         """In a bare step another optimizer has updated."""
         self._count_bare()
         rule = self.cast.rule(optimizer)
-        if self._is_primary(optimizer):
+        if self._is_primary(optimizer):  # this was the first step of what follows
             self.step += 1
-            self._sum, self._count = 0.0, 0
+            self.follower.bare_step(self.step, self._heard_loss(), optimizer)
             self._next_level()
         rule.steps += 1
         rule.last = self.step
