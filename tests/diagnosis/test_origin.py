@@ -183,6 +183,47 @@ def test_a_step_of_which_only_the_loss_was_heard(share):
     assert origin.place.line == line_of(loss)
 
 
+class Gained(Net):
+    """The slope that is not finite is that of a parameter behind everything else."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return super().forward(x) + torch.sqrt(self.gain * 0)  # HERE
+
+
+def test_a_slope_that_reaches_no_other_layer():
+    origin = train(Gained()).origin
+    assert (origin.step, origin.stage, origin.operation) == (1, "backward", "sqrt")
+    assert origin.place.line == line_of(Gained)
+
+
+def test_a_slope_in_a_step_of_which_only_the_loss_was_heard():
+    """It is noticed at the first layer, and the second run of it is no part of the loss."""
+
+    class Late(Net):
+        def forward(self, x):
+            self.way = norm_slope if self.calls >= 160 else None
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    net, own = Late(None), []
+    optimizer = torch.optim.SGD(net.parameters(), 0.01)
+    with watch(runs=None) as watching:
+        for _ in range(180):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(torch.randn(16, 6)), torch.randint(3, (16,)))
+            own.append(loss.item())
+            loss.backward()
+            optimizer.step()
+    found = watching.result
+    assert found.origin.step <= 162, "that of the first layer's gradients is looked at"
+    values = [value for _, value in found.series["train/loss"]]
+    assert values[:161] == pytest.approx(own[:161], rel=1e-6)
+
+
 def test_training_goes_on_bit_for_bit_when_the_origin_is_sought():
     def digest(watched):
         torch.manual_seed(1)

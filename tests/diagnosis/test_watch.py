@@ -172,6 +172,7 @@ def test_networks_and_optimizers_are_kept_apart():
     seen = watching.result
     assert {item.name for item in seen.models} == {"maker", "judge"}
     assert {item.model for item in seen.optimizers} == {"maker", "judge"}
+    assert [item.backwards for item in seen.optimizers] == [1.0, 1.0]
     assert "parameters-not-optimized" not in codes(seen.findings)
     assert any(name.startswith("gradient_norm/maker.") for name in seen.series)
     assert any(name.startswith("gradient_norm/judge.") for name in seen.series)
@@ -301,18 +302,24 @@ def test_the_record_is_in_the_store(tmp_path):
     assert record.ended == "finished"
 
 
-def test_trainings_one_after_the_other_are_told_apart():
+@pytest.mark.parametrize("kept", [False, True], ids=["freed", "kept"])
+def test_trainings_one_after_the_other_are_told_apart(kept):
     """As in cross-validation: numbers of the last, findings of all, every optimizer in the list."""
+    alive = []
 
     def fold(seed, rate):
         torch.manual_seed(seed)
         net = mlp(64, 16, 10)
-        loop(net, torch.optim.SGD(net.parameters(), rate), steps=70)
+        optimizer = torch.optim.SGD(net.parameters(), rate)
+        alive.extend([optimizer] if kept else [])
+        loop(net, optimizer, steps=70)
 
     with chainrule.watch(runs=None) as watching:
         fold(0, 1e-8)  # moves nothing
         fold(1, 0.5)
     seen = watching.result
+    assert watching.record.since == 70
+    assert watching.record.samples[0].step <= 73, "its beginning is looked at too"
     assert [item.steps for item in seen.optimizers] == [70, 70]
     assert seen.steps == 140
     assert "learning-rate-too-low" in codes(seen.findings), "of the first training"
@@ -338,6 +345,7 @@ def test_a_pretraining_is_no_reference_for_what_follows():
         loop(net, optimizer, steps=80)
     seen = watching.result
     assert (seen.loss.function, seen.findings) == ("cross_entropy", ())
+    assert seen.first_loss == pytest.approx(2.3, abs=0.2), "not the squares of the one before"
     assert seen.loss.place == seen.backward
 
 
@@ -389,7 +397,8 @@ def test_bare_steps_under_a_scaler_have_the_loss_without_its_scale():
     assert seen.findings == ()
 
 
-def test_operations_of_ours_are_hidden_from_modes_and_subclasses_of_tensors():
+@pytest.mark.parametrize("share", [1.0, 0.001], ids=["all in full", "mostly bare"])
+def test_operations_of_ours_are_hidden_from_modes_and_subclasses_of_tensors(share):
     class Counted(torch.Tensor):
         calls = 0
 
@@ -404,10 +413,10 @@ def test_operations_of_ours_are_hidden_from_modes_and_subclasses_of_tensors():
         net = mlp(6, 8, 3)
         optimizer = torch.optim.SGD(net.parameters(), 0.1)
         x, y = torch.randn(32, 6).as_subclass(Counted), torch.arange(32) % 3
-        watching = chainrule.watch(runs=None, share=1.0)
+        watching = chainrule.watch(runs=None, share=share)
         if watched:
             watching.start()
-        for _ in range(10):
+        for _ in range(60):
             optimizer.zero_grad()
             F.cross_entropy(net(x), y).backward()
             optimizer.step()
@@ -431,3 +440,85 @@ def test_a_forward_pass_that_raises_and_is_caught_costs_nothing():
             optimizer.step()
     seen = watching.result
     assert (seen.loss.function, seen.inputs.shape) == ("cross_entropy", (16, 4))
+
+
+def test_an_optimizer_that_seldom_steps_has_no_noise_from_long_ago():
+    """Noise is that of two minibatches in a row; here one network is updated every third time."""
+    torch.manual_seed(0)
+    often, seldom = mlp(6, 8, 3), mlp(6, 8, 3)
+    rules = [torch.optim.SGD(net.parameters(), 0.1) for net in (often, seldom)]
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        for step in range(12):
+            for net, rule in ((often, rules[0]), (seldom, rules[1])):
+                if net is often or step % 3 == 0:
+                    rule.zero_grad()
+                    F.cross_entropy(net(torch.randn(16, 6)), torch.arange(16) % 3).backward()
+                    rule.step()
+    noisy = [name for name in watching.result.series if name.startswith("noise/")]
+    assert noisy
+    assert all(name.startswith("noise/often.") for name in noisy)
+
+
+def test_gradients_of_a_closure_are_compared_with_those_of_the_closure_before():
+    torch.manual_seed(0)
+    net, gradients = mlp(6, 8, 3).double(), []
+    optimizer = torch.optim.SGD(net.parameters(), 1e-12)
+
+    def closure():
+        optimizer.zero_grad()
+        x = torch.randn(16, 6, dtype=torch.float64)
+        loss = F.cross_entropy(net(x), torch.arange(16) % 3)
+        loss.backward()
+        gradients.append(net[0].weight.grad.clone())
+        return loss
+
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        for _ in range(6):
+            optimizer.step(closure)
+    for step, value in watching.result.series["noise/0.weight"]:
+        one, two = gradients[step - 2], gradients[step - 1]
+        own = 1 - 2 * (one * two).sum() / (one.square().sum() + two.square().sum())
+        assert value == pytest.approx(own.item(), rel=1e-9)
+    assert len(watching.result.series["noise/0.weight"]) == 5
+
+
+SCHEDULES = {
+    "SequentialLR": lambda optimizer: torch.optim.lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, 1.0, 5),
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20),
+        ],
+        [5],
+    ),
+    "ReduceLROnPlateau": lambda optimizer: torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer),
+    "LambdaLR": lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_made_of_others_goes_by_its_own_name(name):
+    net = mlp(64, 16, 10)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with chainrule.watch(runs=None) as watching:
+        schedule = SCHEDULES[name](optimizer)
+        loop(net, optimizer, steps=5)
+    assert schedule is not None
+    assert watching.result.optimizers[0].scheduler == name
+
+
+@pytest.mark.parametrize(("jump", "heard"), [(1.0, False), (20.0, True)])
+def test_a_jump_of_the_loss_brings_the_next_look_forward(jump, heard):
+    """A loss that goes up and down by four on its way is no jump."""
+    torch.manual_seed(0)
+    net = mlp(6, 8, 3)
+    optimizer = torch.optim.SGD(net.parameters(), 1e-9)
+    with chainrule.watch(runs=None, share=1e-6) as watching:
+        for step in range(90):
+            optimizer.zero_grad()
+            factor = (1.0, 2.0, 4.0)[step % 3] * (jump if step == 80 else 1.0)
+            ((net(torch.ones(4, 6)) ** 2).mean() * 0 + factor * net[2].bias[0].exp()).backward()
+            optimizer.step()
+    looked = [step for step, _ in watching.result.series["weight_norm/0.weight"]]
+    assert (82 in looked) == heard
+    assert len(looked) == 5 + heard
