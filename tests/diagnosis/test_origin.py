@@ -188,10 +188,10 @@ class Gained(Net):
 
     def __init__(self):
         super().__init__(None)
-        self.gain = nn.Parameter(torch.ones(()))
+        self.behind = nn.Linear(1, 1)
 
     def forward(self, x):
-        return super().forward(x) + torch.sqrt(self.gain * 0)  # HERE
+        return super().forward(x) + torch.sqrt(self.behind.weight * 0)  # HERE
 
 
 def test_a_slope_that_reaches_no_other_layer():
@@ -219,7 +219,9 @@ def test_a_slope_in_a_step_of_which_only_the_loss_was_heard():
             loss.backward()
             optimizer.step()
     found = watching.result
-    assert found.origin.step <= 162, "that of the first layer's gradients is looked at"
+    origin = found.origin
+    assert (origin.step, origin.stage, origin.operation) == (161, "backward", "sqrt")
+    assert origin.place.line == line_of(norm_slope)
     values = [value for _, value in found.series["train/loss"]]
     assert values[:161] == pytest.approx(own[:161], rel=1e-6)
 

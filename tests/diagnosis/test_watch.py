@@ -6,6 +6,7 @@ import contextlib
 import gc
 import inspect
 import logging
+import warnings
 import weakref
 
 import pytest
@@ -148,9 +149,11 @@ def test_what_outlives_its_network_is_still_known():
         for _ in range(3):
             loop(net, optimizer, steps=4)
             schedule.step()
+        return optimizer
 
     with chainrule.watch(runs=None) as watching:
-        main()
+        left = main()
+    assert left.param_groups
     (rule,) = watching.result.optimizers
     assert (rule.model, rule.scheduler) == ("net", "StepLR")
 
@@ -522,3 +525,44 @@ def test_a_jump_of_the_loss_brings_the_next_look_forward(jump, heard):
     looked = [step for step, _ in watching.result.series["weight_norm/0.weight"]]
     assert (82 in looked) == heard
     assert len(looked) == 5 + heard
+
+
+def test_a_network_is_placed_where_it_is_trained_not_where_it_is_tried_out():
+    net = mlp(64, 16, 10)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    x, y = digits()
+    with chainrule.watch(runs=None) as watching:
+        with torch.no_grad():
+            net(x[:8])
+        for _ in range(4):
+            optimizer.zero_grad()
+            F.cross_entropy(net(x[:32]), y[:32]).backward()  # TRAINED
+            optimizer.step()
+    this = test_a_network_is_placed_where_it_is_trained_not_where_it_is_tried_out
+    assert watching.result.models[0].called.line == here("TRAINED", this)
+
+
+def test_what_a_network_says_is_not_said_again_by_its_copies(caplog, capsys):
+    """The copies run at the end, to see whether a small batch can be fitted."""
+
+    class Talks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = mlp(64, 16, 10)
+
+        def forward(self, x):
+            logging.getLogger("mine").warning("logged")
+            print("printed")
+            warnings.warn("warned", stacklevel=1)
+            return self.inner(x)
+
+    net = Talks()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with chainrule.watch(runs=None) as watching:
+            loop(net, torch.optim.SGD(net.parameters(), 0.1), steps=9)
+    assert watching.record.start.fitted is not None, "the copies have run"
+    assert [item.name for item in caplog.records].count("mine") == 9
+    assert capsys.readouterr().out.count("printed") == 9
+    assert len(warned) == 9
+    assert not logging.root.manager.disable

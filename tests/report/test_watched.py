@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from tests.faults.watching import digits, mlp
 
 import chainrule
-from chainrule.diagnosis.answer import Watched
+from chainrule.diagnosis.answer import LoaderSeen, Watched
+from chainrule.diagnosis.places import Place
 from chainrule.report.page import html, page
 from chainrule.report.text import text
 from chainrule.report.watched import COLUMNS, layer_cells
@@ -91,3 +92,14 @@ def test_a_training_of_which_little_was_seen() -> None:
     empty = watching.result
     assert "findings" in text(empty, width=80)
     assert "not recorded" in page(empty)
+
+
+def test_loaders_made_on_one_line_are_told_in_one(answer: Watched) -> None:
+    """Some programs make one for every epoch."""
+    places = [Place("train.py", 3), Place("train.py", 3), Place("train.py", 9)]
+    loaders = tuple(LoaderSeen(640, 64, True, False, 0, 2, place) for place in places)
+    found = text(replace(answer, loaders=loaders), width=120)
+    lines = [line for line in found.splitlines() if line.startswith("data")]
+    assert [re.findall(r"(\d) passes \((.*)\)", line) for line in lines] == [
+        [("4", "train.py:3")], [("2", "train.py:9")],
+    ]  # fmt: skip

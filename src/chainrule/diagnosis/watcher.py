@@ -337,8 +337,7 @@ class Watcher:
             else:
                 self._count += 1
                 try:
-                    with torch._C.DisableTorchFunction():
-                        value = tensors.item()
+                    value = tensors.item()
                 # several tensors, a minibatch of losses, a class of the user's: the run goes on
                 except Exception:  # noqa: BLE001
                     value = math.nan
