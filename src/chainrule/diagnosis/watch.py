@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from torch import nn
 
@@ -24,6 +23,7 @@ from chainrule.diagnosis.keeping import Keeping
 from chainrule.diagnosis.losses import LOSS_KINDS
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.scene import layers_seen, models_seen, optimizers_seen
+from chainrule.diagnosis.spectator import Logged, Spectator
 from chainrule.diagnosis.symptoms import Record, symptoms_of
 from chainrule.diagnosis.symptoms.record import Start
 from chainrule.diagnosis.taps import Taps
@@ -32,37 +32,7 @@ from chainrule.errors import RecipeError
 from chainrule.finding import Finding
 from chainrule.nn.guard import check_count
 
-_LOG = logging.getLogger("chainrule")
 _REFRESH = 1.0  # seconds between looks at who takes part
-
-
-class Spectator(Protocol):
-    """Who is told of a watch while it lasts."""
-
-    def stepped(self, watching: Watching) -> None:
-        """A step was watched in full."""
-
-    def found(self, finding: Finding) -> None:
-        """A symptom has been seen for the first time."""
-
-    def broken(self, message: str) -> None:
-        """Watching has failed and ended; the training goes on."""
-
-
-class Logged:
-    """Tells the logger "chainrule": findings as warnings, a failure as an error."""
-
-    def stepped(self, watching: Watching) -> None:
-        """Nothing."""
-
-    def found(self, finding: Finding) -> None:
-        """A symptom has been seen for the first time."""
-        place = f" ({finding.place})" if finding.place else ""
-        _LOG.warning("%s%s: %s", finding.code, place, finding.meaning)
-
-    def broken(self, message: str) -> None:
-        """Watching has failed and ended."""
-        _LOG.error("%s", message)
 
 
 def watch(

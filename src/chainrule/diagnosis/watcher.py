@@ -14,7 +14,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from chainrule.analysis.running import first_tensor, tensors_of
@@ -23,7 +22,9 @@ from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.facts import Backward
 from chainrule.diagnosis.layers import LayerProbe
 from chainrule.diagnosis.losses import LOSS_KINDS
-from chainrule.diagnosis.models import Cast, Model, Rule, autocast_of
+from chainrule.diagnosis.marker import Marker
+from chainrule.diagnosis.models import Cast, Model, autocast_of
+from chainrule.diagnosis.module_hooks import ModuleHooks
 from chainrule.diagnosis.opaque import (
     is_symbolic,
     outside_transforms,
@@ -85,19 +86,15 @@ class Watcher:
         self.turn = Turn(1, Level.FULL, time.perf_counter())
         self.tail = Tail()
         self.ear = Ear(self._heard)
-        self._probe: LayerProbe | None = None
-        self._armed: Any = None
-        self._returning: Any = None
+        self.hooks = ModuleHooks(self._called)
+        self.marker = Marker(self.cast)
         self._depth = 0
         self._stepping: Optimizer | None = None
-        self._primary: weakref.ref[Optimizer] | None = None
-        self._rule: Rule | None = None  # of the primary one
-        self._others = self._counted = 0
+        self._counted = 0
         self._several = False
         self._before: tuple[Tensor, Tensor] | None = None
         self._raw = False
         self._bare = False
-        self._bare_steps = 0
         self._stride = 1
         self._sum, self._count = 0.0, 0
         self._spent_before = 0.0
@@ -120,15 +117,8 @@ class Watcher:
     @guarded
     def _close(self) -> None:
         """End the last step of a loop without optimizer."""
-        self._count_bare()
+        self.marker.hand_on(self.step)
         self._finish_by_hand()
-
-    def _count_bare(self) -> None:
-        """Hand the bare steps on to the optimizer that made them."""
-        if self._rule is not None and self._bare_steps:  # the optimizer itself may be gone
-            self._rule.steps += self._bare_steps
-            self._rule.last = self.step
-        self._bare_steps = 0
 
     def fail(self, error: Exception) -> None:
         """Give up watching, and let the training go on."""
@@ -137,31 +127,13 @@ class Watcher:
         self.follower.broken(error)
 
     def _quiet(self) -> None:
-        self._disarm()
         self.ear.close()
-        self._unprobe()
-        self._unreturn()
-
-    def _unprobe(self) -> None:
-        if self._probe is not None:
-            self._probe.remove()
-            self.spent += self._probe.seconds
-            self._probe = None
-
-    def _unreturn(self) -> None:
-        if self._returning is not None:
-            self._returning.remove()
-            self._returning = None
+        self.spent += self.hooks.quiet()
 
     def _arm(self) -> None:
-        """Be told of the next module that is called, and of none inside it."""
-        if self._armed is None and not self.compiled_functions:
-            self._armed = register_module_forward_pre_hook(self._called)
-
-    def _disarm(self) -> None:
-        if self._armed is not None:
-            self._armed.remove()
-            self._armed = None
+        """Hear of the next module, where hooks do no harm: they make compiled functions anew."""
+        if not self.compiled_functions:
+            self.hooks.arm()
 
     # -- forward
 
@@ -172,18 +144,18 @@ class Watcher:
 
     @guarded
     def _on_call(self, module: nn.Module, args: Any) -> None:
-        self._disarm()
-        if self._depth or self._returning is not None:  # recomputed in a backward pass
+        self.hooks.disarm()
+        if self._depth or self.hooks.is_waiting:  # recomputed in a backward pass
             return
         if self._bare and torch.is_grad_enabled():
             return
         if next(module.parameters(), None) is None:  # an augmentation, a loss
-            self._until_return(module, self._on_helper_return)
+            self.hooks.until_return(module, self._on_helper_return)
             return
         model = self.cast.model(module)
         if not torch.is_grad_enabled():
             self._evaluated(model, module)
-            self._until_return(module, self._on_helper_return)
+            self.hooks.until_return(module, self._on_helper_return)
             return
         self._begin_pass(model, module, args)
 
@@ -209,23 +181,10 @@ class Watcher:
         self.turn.passes = [item for item in self.turn.passes if item.model is not model]
         self.turn.passes.append(found)
         if self.turn.level is Level.FULL and not changed:
-            self._probe = LayerProbe(module, self.turn.activations.append, self.fail)
+            self.hooks.probe = LayerProbe(module, self.turn.activations.append, self.fail)
             if type(module).__name__ != "OptimizedModule":
                 self.ear.open()
-        self._until_return(module, functools.partial(self._on_return, found))
-
-    def _until_return(self, module: nn.Module, then: Callable[..., None]) -> None:
-        """Call ``then`` when this call of the module has ended, in whatever way."""
-
-        def hook(called: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if called is module:
-                self._unreturn()
-                then(args, kwargs, output)
-
-        if isinstance(module, torch.jit.ScriptModule):  # takes no hooks of its own
-            self._returning = register_module_forward_hook(hook, with_kwargs=True)
-            return
-        self._returning = module.register_forward_hook(hook, with_kwargs=True, always_call=True)
+        self.hooks.until_return(module, functools.partial(self._on_return, found))
 
     @guarded
     def _on_helper_return(self, _args: Any, _kwargs: Any, _output: Any) -> None:
@@ -233,7 +192,7 @@ class Watcher:
 
     @guarded
     def _on_return(self, found: Pass, args: Any, kwargs: Any, output: Any) -> None:
-        self._unprobe()
+        self.spent += self.hooks.unprobe()
         if not found.transformed:
             found.kwargs, found.output = kwargs, output
         if output is None:  # it raised, or has nothing to give
@@ -258,12 +217,12 @@ class Watcher:
     def _on_function(self, function: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         if self._depth:
             return
-        if self._probe is not None:
+        if self.hooks.probe is not None:
             name = str(getattr(function, "__name__", "")).strip("_")
             if name not in self.cast.lines:
                 self.cast.lines[name] = user_place()
             with torch.no_grad():
-                self._probe.hear(name, output)
+                self.hooks.probe.hear(name, output)
             if name not in LOSS_KINDS:
                 return
         self.tail.hear(function, args, kwargs, output)
@@ -273,9 +232,9 @@ class Watcher:
     @guarded
     def _on_backward(self, tensors: Any) -> None:
         self.ear.close()
-        self._disarm()
-        self._unprobe()  # left behind by a forward pass that raised
-        self._unreturn()
+        self.hooks.disarm()
+        self.spent += self.hooks.unprobe()  # left behind by a forward pass that raised
+        self.hooks.unreturn()
         if self._raw and self.turn.backwards:
             heard = self.tail  # of the step that begins here
             self._finish_by_hand()
@@ -399,11 +358,8 @@ class Watcher:
         """An optimizer is about to update."""
         if not self._bare:
             self._on_step_begin(optimizer)
-        elif not self.step % self._stride and self._marks(optimizer):
+        elif not self.step % self._stride and self.marker.is_it(optimizer):
             self._on_bare_gradients()
-
-    def _marks(self, optimizer: Optimizer) -> bool:
-        return self._primary is not None and self._primary() is optimizer
 
     @guarded
     def _on_bare_gradients(self) -> None:
@@ -414,13 +370,12 @@ class Watcher:
         if not self._bare:
             self._on_step_end(optimizer)
             return
-        if not self._marks(optimizer):
+        if not self.marker.is_it(optimizer):
             self._on_other_step(optimizer)
             return
         # the end of a bare step: its number is kept, and the clock looked at
         self.step += 1
-        self._bare_steps += 1
-        self._others = 0
+        self.marker.stepped_bare()
         try:
             self.follower.bare_step(self.step, self._heard_loss(), optimizer)
         except Exception as error:  # noqa: BLE001 - watching must not stop a training
@@ -446,9 +401,9 @@ class Watcher:
     @guarded
     def _on_other_step(self, optimizer: Optimizer) -> None:
         """In a bare step another optimizer has updated."""
-        self._count_bare()
+        self.marker.hand_on(self.step)
         rule = self.cast.rule(optimizer)
-        if self._is_primary(optimizer):  # this was the first step of what follows
+        if self._marks_step(optimizer):  # this was the first step of what follows
             self.step += 1
             self.follower.bare_step(self.step, self._heard_loss(), optimizer)
             self._next_level()
@@ -481,28 +436,18 @@ class Watcher:
         self._counted = len(self.turn.backwards)
         with torch.no_grad():
             self.follower.step_ends(self.turn, optimizer)
-        if self._is_primary(optimizer):
+        if self._marks_step(optimizer):
             self._end_turn()
-        elif self._armed is None:
+        elif not self.hooks.is_armed:
             self._arm()
 
-    def _is_primary(self, optimizer: Optimizer) -> bool:
-        """One optimizer marks the steps: the first that was seen, while it is at work."""
-        primary = None if self._primary is None else self._primary()
-        if optimizer is primary:
-            self._others = 0
-            return True
-        rule = self.cast.rule(optimizer)
-        # made after the last step of the other one: another training has begun
-        successor = self._rule is not None and rule.born >= max(self._rule.last, 1)
-        if primary is None or successor or self._others > 3 * max(len(self.cast.rules), 1):
-            if self._primary is not None and (primary is None or successor):
-                self.follower.another_training(self.step)
-                self.budget.again(self.step + 1)
-            self._primary, self._rule, self._others = weakref.ref(optimizer), rule, 0
-            return True
-        self._others += 1
-        return False
+    def _marks_step(self, optimizer: Optimizer) -> bool:
+        """Whether this update ends a step; with it another training may have begun."""
+        marks = self.marker.stepped(optimizer)
+        if self.marker.changed:
+            self.follower.another_training(self.step)
+            self.budget.again(self.step + 1)
+        return marks
 
     def _rule_known(self) -> bool:
         return any(rule.steps for rule in self.cast.rules)
@@ -544,7 +489,7 @@ class Watcher:
         """How closely the step that begins now is watched."""
         self.budget.charge(self.turn.step - 1, self.turn.level, self.spent - self._spent_before)
         self._spent_before = self.spent
-        self._count_bare()
+        self.marker.hand_on(self.step)
         if self.budget.over(self.step):
             self.off, self._bare = True, False
             self._quiet()
@@ -554,11 +499,11 @@ class Watcher:
         self.turn = Turn(self.step + 1, level, time.perf_counter())
         self.tail = Tail()
         # a loop without optimizer has no other mark of a step than the passes themselves
-        self._bare = level is Level.BARE and self._primary is not None
+        self._bare = level is Level.BARE and self.marker.is_known
         quick = self.budget.elapsed < _QUICK * self.step
         self._stride = _SELDOM if quick else 1
         if self._bare:
-            self._disarm()
+            self.hooks.disarm()
         else:
             self._arm()
 
@@ -570,7 +515,7 @@ class Watcher:
         known = len(self.cast.rules)
         self.cast.note_made(made)
         if len(self.cast.rules) > known:
-            self._count_bare()
+            self.marker.hand_on(self.step)
             self.cast.rules[-1].born = self.step
 
     @guarded
@@ -588,14 +533,14 @@ class Watcher:
     @guarded
     def switched(self) -> None:
         """A module was switched to training or evaluation."""
-        if self._returning is None:
+        if not self.hooks.is_waiting:
             self._arm()
 
     @guarded
     def iterated(self, loader: Any) -> None:
         """A pass over a DataLoader begins."""
         self.cast.loader(loader).begin(loader)
-        if self._returning is None:
+        if not self.hooks.is_waiting:
             self._arm()
 
 
