@@ -14,6 +14,7 @@ from chainrule import callbacks
 from chainrule.errors import RecipeError, RunError
 
 SCRIPTS = Path(__file__).parent / "frameworks"
+DIGEST = str(Path(__file__).parent / "diagnosis" / "scripts")
 FRAMEWORKS = ("lightning", "transformers", "skorch")
 
 
@@ -21,7 +22,7 @@ def run(name, how, folder):
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / f"{name}_script.py"), how, str(folder / "out.json")],
         capture_output=True, text=True, cwd=folder, check=False, timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": DIGEST},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done

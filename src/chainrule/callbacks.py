@@ -96,7 +96,7 @@ def lightning(**options: Any) -> Any:
     """
     base = _class("lightning", ("pytorch_lightning", "lightning.pytorch"), "Callback")
 
-    class Watch(_Told, base):  # type: ignore[misc, valid-type] # a class found at run time
+    class Watch(_Told, base):  # type: ignore[misc, valid-type] # found at run time
         def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
             if stage == "fit" and trainer.is_global_zero:
                 self.session.begin()
@@ -130,7 +130,7 @@ def transformers(**options: Any) -> Any:
     """
     base = _class("transformers", ("transformers",), "TrainerCallback")
 
-    class Watch(_Told, base):  # type: ignore[misc, valid-type] # a class found at run time
+    class Watch(_Told, base):  # type: ignore[misc, valid-type] # found at run time
         def on_train_begin(self, args: Any, state: Any, control: Any, **_more: Any) -> None:
             if state.is_world_process_zero:
                 self.session.begin()
@@ -161,7 +161,7 @@ def skorch(**options: Any) -> Any:
     """
     base = _class("skorch", ("skorch.callbacks",), "Callback")
 
-    class Watch(_Told, base):  # type: ignore[misc, valid-type] # a class found at run time
+    class Watch(_Told, base):  # type: ignore[misc, valid-type] # found at run time
         def on_train_begin(self, net: Any, **_data: Any) -> None:
             self.session.begin()
 

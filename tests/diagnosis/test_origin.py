@@ -200,24 +200,41 @@ def test_a_slope_that_reaches_no_other_layer():
     assert origin.place.line == line_of(Gained)
 
 
+class Late(Net):
+    """Its slope is not finite from pass 161 on."""
+
+    def forward(self, x):
+        self.way = norm_slope if self.calls >= 160 else None
+        return super().forward(x)
+
+
+def descend(net, steps):
+    """Losses of a training; the optimizer stays alive."""
+    torch.manual_seed(0)
+    optimizer, own = torch.optim.SGD(net.parameters(), 0.01), []
+    net.optimizer = [optimizer]
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(torch.randn(16, 6)), torch.randint(3, (16,)))
+        own.append(loss.item())
+        loss.backward()
+        optimizer.step()
+    return own
+
+
+def test_the_next_network_has_a_sentinel_of_its_own():
+    first = Net(None)
+    with watch(runs=None) as watching:
+        descend(first, 64)
+        descend(Late(None), 180)
+    origin = watching.result.origin
+    assert (origin.step, origin.stage, origin.operation) == (64 + 161, "backward", "sqrt")
+
+
 def test_a_slope_in_a_step_of_which_only_the_loss_was_heard():
     """It is noticed at the first layer, and the second run of it is no part of the loss."""
-
-    class Late(Net):
-        def forward(self, x):
-            self.way = norm_slope if self.calls >= 160 else None
-            return super().forward(x)
-
-    torch.manual_seed(0)
-    net, own = Late(None), []
-    optimizer = torch.optim.SGD(net.parameters(), 0.01)
     with watch(runs=None) as watching:
-        for _ in range(180):
-            optimizer.zero_grad()
-            loss = F.cross_entropy(net(torch.randn(16, 6)), torch.randint(3, (16,)))
-            own.append(loss.item())
-            loss.backward()
-            optimizer.step()
+        own = descend(Late(None), 180)
     found = watching.result
     origin = found.origin
     assert (origin.step, origin.stage, origin.operation) == (161, "backward", "sqrt")

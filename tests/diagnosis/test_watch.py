@@ -352,51 +352,48 @@ def test_a_pretraining_is_no_reference_for_what_follows():
     assert seen.loss.place == seen.backward
 
 
-SCALES = {
-    "accumulated": lambda loss, step: loss / 4,
-    "accumulated and doubled": lambda loss, step: 2 * loss / 4,
-    "negative": lambda loss, step: -loss,
-}
+def series_beside_its_own(rate, update):
+    """The recorded losses of 120 steps, mostly bare, and those that the script itself has."""
+    torch.manual_seed(0)
+    x, y = digits()
+    net = mlp(64, 16, 10)
+    optimizer = torch.optim.SGD(net.parameters(), rate)
+    own = []
+    with chainrule.watch(runs=None) as watching:
+        for step in range(120):
+            part = slice(step * 14, step * 14 + 14)
+            loss = F.cross_entropy(net(x[part]), y[part])
+            own.append(loss.item())
+            optimizer.zero_grad()
+            update(loss, optimizer)
+    return [value for _, value in watching.result.series["train/loss"]], own, watching.result
+
+
+SCALES = {"accumulated": 1 / 4, "accumulated and doubled": 2 / 4, "negative": -1}
 
 
 @pytest.mark.parametrize("name", SCALES)
 def test_bare_steps_have_the_loss_without_its_factor(name):
     """Of most steps only the number is heard that backward is called on."""
-    torch.manual_seed(0)
-    x, y = digits()
-    net = mlp(64, 16, 10)
-    optimizer = torch.optim.SGD(net.parameters(), 1e-9)
-    own = []
-    with chainrule.watch(runs=None) as watching:
-        for step in range(120):
-            part = slice(step * 14, step * 14 + 14)
-            loss = F.cross_entropy(net(x[part]), y[part])
-            own.append(loss.item())
-            optimizer.zero_grad()
-            SCALES[name](loss, step).backward()
-            optimizer.step()
-    found = [value for _, value in watching.result.series["train/loss"]]
+
+    def update(loss, optimizer):
+        (loss * SCALES[name]).backward()
+        optimizer.step()
+
+    found, own, _ = series_beside_its_own(1e-9, update)
     assert found == pytest.approx(own, rel=1e-5)
 
 
 def test_bare_steps_under_a_scaler_have_the_loss_without_its_scale():
-    torch.manual_seed(0)
-    x, y = digits()
-    net = mlp(64, 16, 10)
-    optimizer = torch.optim.SGD(net.parameters(), 0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=7)
-    own = []
-    with chainrule.watch(runs=None) as watching:
-        for step in range(120):
-            part = slice(step * 14, step * 14 + 14)
-            loss = F.cross_entropy(net(x[part]), y[part])
-            own.append(loss.item())
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()  # doubles the scale every seven steps
-    seen = watching.result
-    assert [value for _, value in seen.series["train/loss"]] == pytest.approx(own, rel=1e-5)
+
+    def update(loss, optimizer):
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()  # doubles the scale every seven steps
+
+    found, own, seen = series_beside_its_own(0.1, update)
+    assert found == pytest.approx(own, rel=1e-5)
     assert seen.findings == ()
 
 

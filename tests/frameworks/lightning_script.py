@@ -3,6 +3,7 @@ import sys
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from _ending import tell
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -45,13 +46,7 @@ def main(how, out):
     )  # fmt: skip
     net = Digits()
     trainer.fit(net, DataLoader(train, 64, shuffle=True), DataLoader(rest, 128))
-    if callbacks:
-        import json
-        from pathlib import Path
-
-        Path(out).write_text(json.dumps(callbacks[0].result.to_dict()))
-    total = sum(item.double().sum() for item in net.parameters()).item()
-    print("digest", repr(total), torch.rand(1).item())
+    tell(callbacks, out, net)
 
 
 if __name__ == "__main__":

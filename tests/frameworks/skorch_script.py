@@ -1,6 +1,7 @@
 import sys
 
 import torch
+from _ending import tell
 from sklearn.datasets import load_digits
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -19,13 +20,7 @@ def main(how, out):
         criterion=nn.CrossEntropyLoss, lr=0.1, max_epochs=3, callbacks=callbacks, verbose=0,
     )  # fmt: skip
     net.fit((data.data / 16).astype("float32"), data.target)
-    if callbacks:
-        import json
-        from pathlib import Path
-
-        Path(out).write_text(json.dumps(callbacks[0].result.to_dict()))
-    total = sum(item.double().sum() for item in net.module_.parameters()).item()
-    print("digest", repr(total), torch.rand(1).item())
+    tell(callbacks, out, net.module_)
 
 
 if __name__ == "__main__":

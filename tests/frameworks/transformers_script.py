@@ -1,6 +1,7 @@
 import sys
 
 import torch
+from _ending import tell
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -38,13 +39,7 @@ def main(how, out):
         save_strategy="no", disable_tqdm=True, use_cpu=True,
     )  # fmt: skip
     Trainer(net, arguments, train_dataset=Sequences(), callbacks=callbacks).train()
-    if callbacks:
-        import json
-        from pathlib import Path
-
-        Path(out).write_text(json.dumps(callbacks[0].result.to_dict()))
-    total = sum(item.double().sum() for item in net.parameters()).item()
-    print("digest", repr(total), torch.rand(1).item())
+    tell(callbacks, out, net)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,14 +15,17 @@ from torch.optim import Optimizer
 from chainrule.analysis.running import tensors_of
 from chainrule.analysis.twin import unwrapped
 from chainrule.diagnosis.budget import Level
+from chainrule.diagnosis.echoes import Echoes
 from chainrule.diagnosis.examples import Examples
+from chainrule.diagnosis.factor import Factor
 from chainrule.diagnosis.facts import Backward, PassFacts, Sample, facts_of, loss_facts
 from chainrule.diagnosis.layers import DeadWindow
 from chainrule.diagnosis.losses import TargetTally, right_answers
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.opaque import plain
-from chainrule.diagnosis.origin import Origin, any_bad, find_origin, origin_in_graph
-from chainrule.diagnosis.parameters import ParameterStep, leaves_of, noise, norm_of, norms
+from chainrule.diagnosis.origin import Origin, any_bad
+from chainrule.diagnosis.parameters import ParameterStep, leaves_of, norm_of, norms
+from chainrule.diagnosis.sentinel import Sentinel, origin_of
 from chainrule.diagnosis.series import fingerprint, series_of
 from chainrule.diagnosis.turn import Follower, Pass, Turn
 from chainrule.gradients.units import symmetric_units
@@ -41,14 +43,6 @@ class Kept:
     parameters: list[Tensor]
     weights: list[Tensor] | None = None
     gradients: list[Tensor | None] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Echo:
-    """Gradients of one optimizer's parameters in one step, to be compared with the next."""
-
-    step: int
-    gradients: list[tuple[weakref.ref[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -97,17 +91,15 @@ class Journal(Follower):
     broken_by: Exception | None = None
     _kept: dict[int, Kept] = field(default_factory=dict)
     _steps: dict[int, ParameterStep] = field(default_factory=dict)
-    _echoes: dict[int, Echo] = field(default_factory=dict)
-    _noise: dict[int, float] = field(default_factory=dict)
+    _echoes: Echoes = field(default_factory=Echoes)
     _dead: dict[str, DeadWindow] = field(default_factory=dict)
     bare: list[tuple[int, float, Any]] = field(default_factory=list)
     since: int = 0
     strangers: tuple[tuple[int, ...], ...] = ()
-    _factor: float = 1.0  # by which the loss was multiplied before backward, when last heard
-    _scaler: tuple[Any, float] | None = None  # the scaler then, and its scale
+    _factor: Factor = field(default_factory=Factor)
     recent: Turn | None = None
     _ceiling: float = math.inf
-    _sentinel: weakref.ref[Tensor] | None = None
+    _sentinel: Sentinel = field(default_factory=Sentinel)
     _before_step: float | None = None
     _started: float | None = None
     _closure: bool = False
@@ -179,9 +171,11 @@ class Journal(Follower):
         self, turn: Turn, optimizer: Optimizer, parameters: list[Tensor]
     ) -> None:
         if turn.level >= Level.ECHO:
-            self._hear_echo(turn.step, id(optimizer))
+            self._echoes.hear(turn.step, id(optimizer))
         if turn.level >= Level.LIGHT and self.origin is None:
-            self._watch_gradients(turn, parameters)
+            self._sentinel.choose(parameters)
+            if self._sentinel.is_bad():
+                self._find_origin(turn, None)
 
     def step_ends(self, turn: Turn, optimizer: Optimizer | None) -> None:
         """Read the update."""
@@ -212,7 +206,7 @@ class Journal(Follower):
         """Write the step down."""
         self.write_bare()
         value = self._loss_of(turn)
-        self._note_factor(turn)
+        self._factor.note(turn.backwards, self.cast.rules)
         self.losses.append(value)
         self.backwards.append(len(turn.backwards))
         row = Row(turn.step, self._values(turn, value))
@@ -235,16 +229,12 @@ class Journal(Follower):
         self._ceiling = _RISE * max(max(finite, default=math.inf), 1e-3)
         self._steps.clear()
         self._kept.clear()
-        self._noise.clear()
+        self._echoes.noise.clear()
         self._before_step = None
 
     def bare_step(self, step: int, value: float, optimizer: Optimizer) -> None:
         """Keep the loss; raise the alarm where it has jumped."""
-        factor = self._factor
-        if self._scaler is not None:
-            scaler, before = self._scaler[0](), self._scaler[1]
-            factor *= scaler.get_scale() / before if scaler is not None and before else 1.0
-        value /= factor
+        value = self._factor.without(value)
         self.losses.append(value)
         if value > self._ceiling:
             self.alarm = True
@@ -258,18 +248,8 @@ class Journal(Follower):
         self.targets, self.fingerprints, self.rates = TargetTally(), {}, []
         self.first, self.last = [], deque(maxlen=_KEPT_LAST)
         self._dead.clear()
+        self._sentinel.forget()
         self._looked_for_strangers = False
-
-    def _note_factor(self, turn: Turn) -> None:
-        """What the loss of the next bare steps has to be divided by."""
-        heard = turn.backwards[-1] if turn.backwards else None
-        known = heard is not None and heard.data is not None and heard.penalty is not None
-        self._factor = (heard.scale or 1.0) if heard is not None and known else 1.0
-        found = [rule.scaled_by for rule in self.cast.rules if rule.scaled_by is not None]
-        scaler = found[0]() if found else None
-        self._scaler = None
-        if scaler is not None and known:
-            self._scaler = (found[0], float(scaler.get_scale()))
 
     def write_bare(self) -> None:
         """Hand on the rows of the bare steps since the last one that was heard."""
@@ -284,8 +264,20 @@ class Journal(Follower):
     def trouble(self, step: int, total: Tensor) -> None:
         """The loss of a bare step is not finite: what was heard last is run with these weights."""
         if self.origin is None:
-            self.origin = self._origin_of(step, self.recent, None, total)
-            self.alarm = True
+            self._find_origin(self.recent, None, step, total)
+
+    def bare_gradients(self, step: int) -> None:
+        """The gradients of a bare step are there."""
+        if self.origin is None and self._sentinel.is_bad():
+            self._find_origin(self.recent, None, step)
+
+    def _find_origin(
+        self, turn: Turn | None, total: Tensor | None, step: int = 0, bare: Tensor | None = None
+    ) -> None:
+        """Of this turn's step, or of a bare step after it."""
+        step = step or (0 if turn is None else turn.step)
+        self.origin = origin_of(step, turn, total, bare, self.cast)
+        self.alarm = True
 
     # -- gradients and weights
 
@@ -304,94 +296,13 @@ class Journal(Follower):
             self._steps[id(parameter)] = ParameterStep(
                 name, parameter.numel(), weights[index] or 0.0, gradients[index]
             )
-        self._echoes[key] = Echo(
-            turn.step,
-            [
-                (weakref.ref(item), gradient.detach().clone())
-                for item, gradient in zip(kept.parameters, kept.gradients, strict=True)
-                if gradient is not None and not gradient.is_sparse
-            ],
-        )
-
-    def _hear_echo(self, step: int, key: int) -> None:
-        """The gradients of this minibatch beside those of the one before."""
-        echo = self._echoes.pop(key, None)
-        if echo is None or echo.step != step - 1:
-            return
-        for reference, before in echo.gradients:
-            parameter = reference()
-            if parameter is None or parameter.grad is None:
-                continue
-            if parameter.grad.shape == before.shape:
-                (found,) = noise([before], [parameter.grad])
-                if found is not None and math.isfinite(found):
-                    self._noise[id(parameter)] = found
+        self._echoes.keep(turn.step, key, kept.parameters)
 
     def _noises(self) -> dict[str, float]:
-        if not self._noise:
+        if not self._echoes.noise:
             return {}
         names = self.cast.names()
-        return {names.get(key, "parameter"): value for key, value in self._noise.items()}
-
-    # -- not finite
-
-    def _watch_gradients(self, turn: Turn, parameters: list[Tensor]) -> None:
-        """A small gradient near the input: what breaks on the way back arrives there."""
-        parameter = None if self._sentinel is None else self._sentinel()
-        if parameter is None:
-            parameter = next(
-                (item for item in _earliest(parameters) if item.grad is not None), None
-            )
-            if parameter is None:
-                return
-            self._sentinel = weakref.ref(parameter)
-        if parameter.grad is None or parameter.device.type != "cpu":
-            return
-        if not math.isfinite(float(parameter.grad.sum())) and any_bad([parameter.grad]):
-            self._find_origin(turn, None)
-
-    def bare_gradients(self, step: int) -> None:
-        """The same in a bare step."""
-        parameter = None if self._sentinel is None else self._sentinel()
-        if parameter is None or parameter.grad is None or self.origin is not None:
-            return
-        if not math.isfinite(parameter.grad.sum().item()) and any_bad([parameter.grad]):
-            self.origin = self._origin_of(step, self.recent, None, None)
-            self.alarm = True
-
-    def _find_origin(self, turn: Turn, total: Tensor | None) -> None:
-        self.origin = self._origin_of(turn.step, turn, total, None)
-        self.alarm = True
-
-    def _origin_of(
-        self, step: int, turn: Turn | None, total: Tensor | None, bare: Tensor | None
-    ) -> Origin:
-        """Run what was heard once more; for a bare step the minibatch heard last, then its graph.
-
-        Args:
-            step: in which it happened.
-            turn: what is run again: of this step, or of the one heard last.
-            total: the number of ``turn`` that ``backward`` was called on; None: the end of its
-                trail.
-            bare: that number of a bare step, whose graph can still be read.
-        """
-        found = turn.passes[-1] if turn is not None and turn.passes else None
-        if turn is None or (found is None and not turn.trail):
-            return Origin(step, "unknown", "", note="no forward pass was heard")
-        if total is None and turn.trail:
-            total = turn.trail[-1].output
-        module = found.model.module() if found is not None else None
-        origin = find_origin(
-            step, module, () if found is None else tuple(found.args),
-            {} if found is None else found.kwargs, None if found is None else found.output,
-            turn.trail, total,
-        )  # fmt: skip
-        if origin.stage == "unknown" and bare is not None:
-            places = self.cast.lines | {item.name: item.place for item in turn.trail}
-            return origin_in_graph(step, bare, places)
-        if turn.step == step or origin.stage in ("weights", "unknown"):
-            return origin
-        return replace(origin, note=f"shown with the minibatch of step {turn.step}")
+        return {names.get(key, "parameter"): value for key, value in self._echoes.noise.items()}
 
     # -- the step in numbers
 
@@ -488,11 +399,6 @@ def _weighted(module: nn.Module) -> list[tuple[str, nn.Module]]:
         (name, layer) for name, layer in module.named_modules()
         if isinstance(layer, WeightedLayer) and isinstance(layer.weight, nn.Parameter)
     ]  # fmt: skip
-
-
-def _earliest(parameters: list[Tensor]) -> list[Tensor]:
-    """The parameters of the first layer, the smallest of them first."""
-    return sorted(parameters[:2], key=lambda item: item.numel())
 
 
 def _unscaled(item: Backward) -> float:

@@ -154,12 +154,12 @@ class Taps:
         return grad
 
     def _compile(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def compile(model: Any = None, *args: Any, **kwargs: Any) -> Any:  # noqa: A001
+        def compiled(model: Any = None, *args: Any, **kwargs: Any) -> Any:
             result = original(model, *args, **kwargs)
             self._listener.compiled(model, result)
             return result
 
-        return compile
+        return compiled
 
     def _train(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def train(module: nn.Module, *args: Any, **kwargs: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.diagnosis.facts import LossFacts
+from chainrule.diagnosis.facts import LossFacts, TensorFacts
 from chainrule.diagnosis.symptoms.record import Record
 from chainrule.finding import Finding
 
@@ -56,8 +56,8 @@ def _value(value: str) -> str:
     return "NaN" if value == "nan" else "infinite values"
 
 
-def _ranges(inputs: tuple[object, ...]) -> str:
-    found = [f"[{item.low:.3g}, {item.high:.3g}]" for item in inputs]  # type: ignore[attr-defined]
+def _ranges(inputs: tuple[TensorFacts, ...]) -> str:
+    found = [f"[{item.low:.3g}, {item.high:.3g}]" for item in inputs]
     return f" in {', '.join(found[:2])}" if found else ""
 
 
