@@ -57,6 +57,8 @@ def test_shown_by(tmp_path):
     done = watch(EXAMPLE, "--json", str(tmp_path / "out.json"), folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, bare.stdout), done.stderr
     assert "sum of all weights" in done.stdout
+    said = " ".join(done.stderr.split())
+    assert "learning rate 0.003 to 0.0015" in said, "of the steps; the last halving is used by none"
     seen = json.loads((tmp_path / "out.json").read_text())
     assert (seen["steps"], seen["ended"], seen["findings"]) == (144, "finished", [])
     assert (seen["loss"]["function"], seen["loss"]["place"]["line"]) == ("cross_entropy", 56)
@@ -207,6 +209,7 @@ REFUSED = {
     "steps": (("--steps", "0", "{script}"), "steps must be a whole number of at least 1, got 0"),
     "seconds behind": (("{script}", "--seconds", "ten"), "seconds got 'ten', wants a number"),
     "json into nowhere": (("--json", "{tmp}/no/out.json", "{script}"), "cannot be written"),
+    "a store that is a file": (("--runs", "{script}", "{script}"), "cannot be made"),
     "a notebook": (("{tmp}/a.ipynb",), "is a notebook: put 'with chainrule.watch():' around"),
 }
 

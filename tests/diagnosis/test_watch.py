@@ -162,8 +162,8 @@ def test_networks_and_optimizers_are_kept_apart():
     torch.manual_seed(0)
     maker, judge = mlp(8, 16, 2), mlp(2, 16, 1)
     rules = [torch.optim.Adam(net.parameters(), 1e-3) for net in (maker, judge)]
-    with chainrule.watch(runs=None, share=1.0) as watching:
-        for _ in range(10):
+    with chainrule.watch(runs=None) as watching:
+        for _ in range(40):
             for net, other, sign in ((judge, maker, 0.0), (maker, judge, 1.0)):
                 made = maker(torch.randn(16, 8))
                 said = judge(made if net is maker else made.detach())
@@ -178,6 +178,8 @@ def test_networks_and_optimizers_are_kept_apart():
     assert [item.backwards for item in seen.optimizers] == [1.0, 1.0]
     assert "parameters-not-optimized" not in codes(seen.findings)
     assert any(name.startswith("gradient_norm/maker.") for name in seen.series)
+    rates = {name for name in seen.series if name.startswith("train/learning_rate")}
+    assert rates == {"train/learning_rate", "train/learning_rate/2"}
     assert any(name.startswith("gradient_norm/judge.") for name in seen.series)
 
 

@@ -267,8 +267,9 @@ class Teller:
         """A symptom has been seen for the first time."""
         self._found += 1
         if not self._quiet:
-            place = f" ({finding.place})" if finding.place else ""
-            typer.echo(f"chainrule: {finding.code}{place}: {finding.meaning}", file=self._stream)
+            from chainrule.diagnosis.spectator import told
+
+            typer.echo(f"chainrule: {told(finding)}", file=self._stream)
 
     def broken(self, message: str) -> None:
         """Watching has failed and ended; the training goes on."""

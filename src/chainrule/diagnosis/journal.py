@@ -254,9 +254,10 @@ class Journal(Follower):
     def write_bare(self) -> None:
         """Hand on the rows of the bare steps since the last one that was heard."""
         before: Any = None
+        alone = len(self.cast.rules) == 1  # of several each has a series of its own
         for step, value, rate in self.bare:
             values = {} if math.isnan(value) else {"train/loss": value}
-            if rate != before:
+            if alone and rate != before:
                 values["train/learning_rate"] = before = float(rate)
             self.wrote(Row(step, values))
         self.bare.clear()
@@ -327,7 +328,6 @@ class Journal(Follower):
         return values
 
     def _rates(self, values: dict[str, float]) -> None:
-        several = len(self.cast.rules) > 1
         for number, rule in enumerate(self.cast.rules):
             optimizer = rule.optimizer()
             if optimizer is None or not optimizer.param_groups:
@@ -336,7 +336,7 @@ class Journal(Follower):
             if number == 0:
                 self.rates.append(rate)
             if not math.isnan(rate):
-                suffix = f"/{number + 1}" if several else ""
+                suffix = f"/{number + 1}" if number else ""
                 values[f"train/learning_rate{suffix}"] = rate
 
     def _accuracy(self, turn: Turn, values: dict[str, float]) -> None:

@@ -26,6 +26,17 @@ class Spectator(Protocol):
         """Watching has failed and ended; the training goes on."""
 
 
+def told(finding: Finding) -> str:
+    """A finding in one line.
+
+    Examples:
+        >>> told(Finding("wrong-mode", "train.py:7", {}, "net is trained in evaluation mode"))
+        'wrong-mode (train.py:7): net is trained in evaluation mode'
+    """
+    place = f" ({finding.place})" if finding.place else ""
+    return f"{finding.code}{place}: {finding.meaning}"
+
+
 class Logged:
     """Tells the logger "chainrule": findings as warnings, a failure as an error."""
 
@@ -34,8 +45,7 @@ class Logged:
 
     def found(self, finding: Finding) -> None:
         """A symptom has been seen for the first time."""
-        place = f" ({finding.place})" if finding.place else ""
-        _LOG.warning("%s%s: %s", finding.code, place, finding.meaning)
+        _LOG.warning("%s", told(finding))
 
     def broken(self, message: str) -> None:
         """Watching has failed and ended."""

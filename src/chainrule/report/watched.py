@@ -90,7 +90,7 @@ def fact_rows(answer: Watched) -> list[tuple[str, str]]:
         ("minibatch", _tensor(answer.inputs)),
         *(("data", words) for words in _loaders(answer)),
         ("loss", _loss(answer)),
-        *(("optimizer", _optimizer(item)) for item in answer.optimizers),
+        *(("optimizer", _optimizer(item, _rates(answer))) for item in answer.optimizers),
         ("precision", f"autocast to {answer.autocast}" if answer.autocast else ""),
         ("steps", _steps(answer)),
         ("went", _went(answer)),
@@ -150,10 +150,18 @@ def _loss(answer: Watched) -> str:
     return f"{name}{reduction}{_at(call.place)}{where}"
 
 
-def _optimizer(item: OptimizerSeen) -> str:
-    first = item.groups[0] if item.groups else {}
+def _rates(answer: Watched) -> str:
+    """The first and the last learning rate of the only optimizer, where it was changed."""
+    rates = [value for _, value in answer.series.get("train/learning_rate", ())]
+    return "" if len(set(rates)) < 2 else f"{rates[0]:g} to {rates[-1]:g}"
+
+
+def _optimizer(item: OptimizerSeen, rates: str = "") -> str:
+    first = dict(item.groups[0]) if item.groups else {}
+    if rates:
+        first["lr"] = rates
     settings = [
-        f"{name.replace('_', ' ')} {_setting(first[key])}"
+        f"{name} {_setting(first[key])}"
         for key, name in (("lr", "learning rate"), ("momentum", "momentum"), ("betas", "betas"),
                           ("weight_decay", "weight decay"))
         if first.get(key)
@@ -204,11 +212,15 @@ def _ended(answer: Watched) -> str:
     return f"{answer.ended}: {answer.error}" if answer.error else answer.ended
 
 
+def _line(place: str) -> str:
+    """A line in parentheses; layers stand in the meaning already."""
+    return f" ({place})" if ":" in place else ""
+
+
 def watched_findings(answer: Watched) -> list[tuple[str, str]]:
     """What is not as it should be; one row that says so where nothing was found."""
     if not answer.findings:
         return [("findings", "none (no symptom is no proof of health)")]
     return [
-        (item.code, f"{item.meaning}{_at(item.place or None)}; {item.remedy}")
-        for item in answer.findings
+        (item.code, f"{item.meaning}{_line(item.place)}; {item.remedy}") for item in answer.findings
     ]

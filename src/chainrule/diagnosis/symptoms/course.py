@@ -109,8 +109,8 @@ def dead_units(record: Record) -> Finding | None:
         "dead-relu",
         name,
         {"dead": dead, "units": units, "inputs": inputs, "at_start": began, "layers": len(hit)},
-        f"{dead} of {units} units of {name} have been off for all of {inputs:,} inputs ({began} at "
-        "the start): no gradient reaches their weights any more",
+        f"{dead} of {units} units of layer {name} have been off for all of {inputs:,} inputs "
+        f"({began} at the start): no gradient reaches their weights any more",
         "a smaller learning rate, or a leaky ReLU",
     )
 
@@ -132,7 +132,7 @@ def saturated(record: Record) -> Finding | None:
         "saturated-activations",
         name,
         {"saturated": share, "at_start": began, "layers": len(hit)},
-        f"{share:.0%} of the activations of {name} lie where the slope is below 5 % of its "
+        f"{share:.0%} of the activations of layer {name} lie where the slope is below 5 % of its "
         f"maximum ({began:.0%} at the start): hardly a gradient comes through".replace("%", " %")
         .replace("  %", " %"),
         "smaller weights or a smaller learning rate; ReLU; batch normalization",
@@ -257,7 +257,7 @@ def symmetric_units(record: Record) -> Finding | None:
         "symmetric-initialization",
         worst.layer,
         {"identical_units": size, "units": worst.units, "layers": len(found)},
-        f"{size} of {worst.units} units of {worst.layer} have identical weights and gradients: "
-        "together they are one",
+        f"{size} of {worst.units} units of layer {worst.layer} have identical weights and "
+        "gradients: together they are one",
         "draw the weights at random",
     )
