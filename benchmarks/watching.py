@@ -1,9 +1,9 @@
 """What watching costs: the step of a training that is watched against the same one left alone.
 
 Aims: median step time at most 1.02 times the bare one at default settings, 1.05 for an MLP whose
-step takes under a millisecond. The time of all steps together, with those that are watched in
-full, is given beside it. In the same run: hooks on every module in every step (the usual recipe),
-and other people's watchers where they run.
+step takes under a millisecond. The time of all steps together, with those that are watched in full
+(but for the first, which are watched whatever they cost), is given beside it. In the same run:
+hooks on every module in every step (the usual recipe), and other people's watchers where they run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ Made = tuple[nn.Module, torch.optim.Optimizer, list[tuple[Tensor, Tensor]]]
 Step = Callable[[Tensor, Tensor], object]
 Watcher = Callable[[nn.Module, torch.optim.Optimizer], AbstractContextManager[Step]]
 FIRST = 5  # steps of warm-up, of which three are watched in full whatever it costs: left out
-TURNS = 8
 LENET = "CONV5-6 p2, TANH, AVGPOOL2, CONV5-16 p0, TANH, AVGPOOL2, FC-120, TANH, FC-84, TANH, FC-10"
 
 
@@ -40,14 +39,12 @@ class Workload:
 
     Attributes:
         make: () -> (network, optimizer, minibatches).
-        steps: of one turn; some tenths of a second.
-        long: of one long turn, in which the steps that are watched in full count too.
+        steps: watched ones, and as many bare ones.
         plain: whether the network is a chain of ordinary layers (some watchers need that).
     """
 
     make: Callable[[], Made]
     steps: int
-    long: int
     plain: bool = True
 
 
@@ -56,10 +53,7 @@ def measure() -> dict[str, Any]:
     rivals.install()
     warnings.simplefilter("ignore")
     logging.getLogger("chainrule").setLevel(logging.ERROR)
-    found: dict[str, Any] = {
-        "calls into the watch in a bare step, microseconds": listening(),
-        "watching by its own clock / training": own_clock(),
-    }
+    found: dict[str, Any] = {"calls into the watch in a bare step, microseconds": listening()}
     return found | {name: compare(workload) for name, workload in workloads().items()}
 
 
@@ -88,26 +82,6 @@ def listening(calls: int = 20_000) -> float:
     return round(1e6 * min(rounds), 2)
 
 
-def own_clock() -> dict[str, float]:
-    """Time in the watch / time of a long training, as the watch itself counts it; first steps out.
-
-    It counts what runs in its own functions in steps that are not bare.
-    """
-    found = {}
-    for name, workload in workloads().items():
-        network, optimizer, batches = workload.make()
-        with tempfile.TemporaryDirectory() as runs, chainrule.watch(runs=runs) as watching:
-            step = _step(network, optimizer)
-            for number in range(workload.long):
-                if number == FIRST:
-                    begun, before = time.perf_counter(), watching._watcher.spent
-                step(*batches[number % len(batches)])
-            seconds = time.perf_counter() - begun
-            spent = watching._watcher.spent - before
-        found[name] = round(spent / seconds, 4)
-    return found
-
-
 def compare(workload: Workload) -> dict[str, Any]:
     """One network: ours and the others."""
     found: dict[str, Any] = {OURS: ours(workload)}
@@ -115,47 +89,91 @@ def compare(workload: Workload) -> dict[str, Any]:
         if not workload.plain and title in NEED_PLAIN:
             continue
         try:
-            short = max(workload.steps // 4, FIRST + 5)
-            found[title] = against(workload, watcher, short, 3)["median step"]
+            found[title] = against(workload, watcher, max(workload.steps // 20, FIRST + 5))
         except Exception as error:  # noqa: BLE001 - they do not all run on this torch
             found[title] = {"did not run": f"{type(error).__name__}: {error}"[:200]}
     return found
 
 
 def ours(workload: Workload) -> dict[str, Any]:
-    """The median step in many short turns, all steps in a few long ones."""
-    short = against(workload, watched, workload.steps, TURNS)
-    control = against(workload, nothing, workload.steps, TURNS // 2)
-    return short | {
-        "all steps": against(workload, watched, workload.long, 2)["all steps"],
-        "control, nothing against nothing": control["median step"],
-    }
+    """Watched and bare steps of one training in turns, step by step; and nothing instead of us."""
+    found = interleaved(workload, watch=True)
+    control = interleaved(workload, watch=False)
+    return found | {"control, nothing against nothing": control["median step"]}
 
 
-def against(workload: Workload, watcher: Watcher, steps: int, turns: int) -> dict[str, Any]:
-    """Ratios of watched to bare steps of one and the same training, taken in turns.
+def interleaved(workload: Workload, watch: bool) -> dict[str, Any]:
+    """Ratios of watched to bare steps, each between two of the other kind.
 
-    The same network throughout: two that are equal can differ by a tenth in speed, by where their
-    weights lie in memory.
+    The machine's speed drifts by more than what is to be measured, but not from one step to the
+    next. While a bare step runs, the watch has let go of PyTorch; its clock goes on, hence half the
+    share: it gets the default share of the time of the steps that are its own.
+    """
+    network, optimizer, batches = workload.make()
+    step = _step(network, optimizer)
+    times: dict[str, list[float]] = {"bare": [], "watched": []}
+    with tempfile.TemporaryDirectory() as runs:
+        watching = chainrule.watch(network, runs=runs, share=0.01)
+        for number in range(workload.steps):
+            for title in ("bare", "watched"):
+                own = watch and title == "watched"
+                if own:
+                    _listen(watching, first=number == 0)
+                begun = time.perf_counter()
+                step(*batches[number % len(batches)])
+                times[title].append(time.perf_counter() - begun)
+                if own:
+                    _let_go(watching)
+        if watch:
+            spent, sampled = watching._watcher.spent, watching.result.sampled
+            watching.stop()
+    kept = {title: found[FIRST:] for title, found in times.items()}
+    blocks = {title: _medians(found) for title, found in kept.items()}
+    return {
+        "median step": ratio(blocks, "watched", "bare"),
+        "all steps": round(sum(kept["watched"]) / sum(kept["bare"]), 3),
+        "bare step, ms": round(1e3 * statistics.median(kept["bare"]), 3),
+        "watched steps": len(kept["watched"]),
+    } | ({"of them in full": sampled, "by its own clock, s": round(spent, 2)} if watch else {})
+
+
+def _listen(watching: Any, first: bool) -> None:
+    if first:
+        watching.start()
+        return
+    watching._taps.open()
+    if not watching._watcher._bare:
+        watching._watcher._arm()
+
+
+def _let_go(watching: Any) -> None:
+    watching._taps.close()
+    watching._watcher.hooks.disarm()
+
+
+def _medians(times: list[float]) -> list[float]:
+    """Medians of 20 stretches."""
+    size = len(times) // 20
+    return [statistics.median(times[place : place + size]) for place in range(0, 20 * size, size)]
+
+
+def against(workload: Workload, watcher: Watcher, steps: int) -> dict[str, float]:
+    """Ratio of the median step with a watcher to that without, in the same training.
+
+    Three stretches, each between two bare ones. The same network throughout: two that are equal can
+    differ by a tenth in speed, by where their weights lie in memory.
     """
     made = workload.make()
     medians: dict[str, list[float]] = {"bare": [], "watched": []}
-    totals: dict[str, list[float]] = {"bare": [], "watched": []}
     _times(made, nothing, steps)
-    for _ in range(turns):
+    for _ in range(3):
         before, middle, after = (
-            _times(made, around, steps)[FIRST:] for around in (nothing, watcher, nothing)
+            statistics.median(_times(made, around, steps)[FIRST:])
+            for around in (nothing, watcher, nothing)
         )
-        # between two bare stretches: what drifts steadily falls out
-        medians["bare"].append((statistics.median(before) + statistics.median(after)) / 2)
-        medians["watched"].append(statistics.median(middle))
-        totals["bare"].append((sum(before) + sum(after)) / 2)
-        totals["watched"].append(sum(middle))
-    return {
-        "median step": ratio(medians, "watched", "bare"),
-        "all steps": ratio(totals, "watched", "bare"),
-        "bare step, ms": round(1e3 * statistics.median(medians["bare"]), 3),
-    }
+        medians["bare"].append((before + after) / 2)
+        medians["watched"].append(middle)
+    return ratio(medians, "watched", "bare")
 
 
 def _times(made: Made, watcher: Watcher, steps: int) -> list[float]:
@@ -186,16 +204,6 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[...,
 def nothing(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
     """No watcher."""
     yield _step(network, optimizer)
-
-
-@contextmanager
-def watched(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
-    """At default settings."""
-    with tempfile.TemporaryDirectory() as runs:
-        watching = chainrule.watch(network, runs=runs)
-        watching.start()
-        yield _step(network, optimizer)
-        watching.stop()
 
 
 @contextmanager
@@ -278,20 +286,20 @@ def workloads() -> dict[str, Workload]:
     return {
         "MLP on digits, 64 images": Workload(
             _maker(lambda: chainrule.network("INPUT 64, FC-128, RELU, FC-10"), _digits(64)),
-            3000, 20000,
+            20_000,
         ),
         "LeNet on Fashion-MNIST, 64 images": Workload(
-            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {LENET}"), fashion(64)), 250, 1200
+            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {LENET}"), fashion(64)), 1_500
         ),
         "VGG-like on Fashion-MNIST, 64 images": Workload(
-            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {vgg}"), fashion(64)), 25, 120
+            _maker(lambda: chainrule.network(f"INPUT 28x28x1, {vgg}"), fashion(64)), 150
         ),
         "ResNet-18 on 32x32, 16 images": Workload(
             _maker(lambda: chainrule.network("resnet18", input=(3, 32, 32), classes=10), pixels),
-            30, 150, plain=False,
+            150, plain=False,
         ),
         "transformer, 2 layers of 64, 32 sequences of 32": Workload(
-            _maker(Transformer, words), 100, 600, plain=False
+            _maker(Transformer, words), 600, plain=False
         ),
     }  # fmt: skip
 
