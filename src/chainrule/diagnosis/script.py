@@ -99,14 +99,18 @@ def _check_module(name: str) -> None:
         )
 
 
-def run_script(script: Script) -> Ending:
+def run_script(script: Script, source: str | None = None) -> Ending:
     """Run a script as ``python script.py arguments`` would, until it ends.
 
     Its output, standard input and signals are its own. A traceback is printed as Python prints
     it, without the lines of chainrule.
+
+    Args:
+        script: what to run.
+        source: is run in place of the text of the file; it keeps the file's name.
     """
     try:
-        _run(script)
+        _run(script, source)
     except SystemExit as error:
         return _exited(error)
     except KeyboardInterrupt as error:
@@ -125,7 +129,7 @@ def leave(ending: Ending) -> None:
         os.kill(os.getpid(), ending.signal)
 
 
-def _run(script: Script) -> None:
+def _run(script: Script, source: str | None = None) -> None:
     if script.module:
         sys.argv = [script.name, *script.arguments]
         sys.path[0] = str(Path.cwd())
@@ -142,7 +146,8 @@ def _run(script: Script) -> None:
     main.__dict__.update(__builtins__=__builtins__, __annotations__={}, __cached__=None)
     sys.modules["__main__"] = main
     # read as Python reads it: with the encoding that the file declares
-    code = compile(path.read_bytes(), main.__file__, "exec", dont_inherit=True)
+    text = path.read_bytes() if source is None else source
+    code = compile(text, main.__file__, "exec", dont_inherit=True)
     exec(code, main.__dict__)
 
 

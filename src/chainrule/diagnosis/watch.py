@@ -21,6 +21,7 @@ from chainrule.diagnosis.facts import Sample
 from chainrule.diagnosis.journal import Journal, Row
 from chainrule.diagnosis.keeping import Keeping
 from chainrule.diagnosis.losses import LOSS_KINDS
+from chainrule.diagnosis.marker import Marker
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.scene import layers_seen, models_seen, optimizers_seen
 from chainrule.diagnosis.spectator import Logged, Spectator
@@ -190,6 +191,18 @@ class Watching:
             self._keeping.finish(self.result)
         except Exception as failure:  # noqa: BLE001 - the training's own end must not be hidden
             self._failed(failure)
+
+    def share_cast(self, cast: Cast) -> None:
+        """Begin with networks, optimizers and loaders that somebody else has met."""
+        self._watcher.cast = self._journal.cast = cast
+        self._watcher.marker = Marker(cast)
+
+    def glance(self) -> tuple[Record, tuple[str, ...]]:
+        """What symptoms are read from, and what could not be seen; watching goes on."""
+        self._journal.write_bare()
+        if self.steps:
+            self._refresh(force=True)
+        return self.record, self._unseen()
 
     @property
     def steps(self) -> int:

@@ -1,0 +1,234 @@
+"""Data: what the network is given and what it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from chainrule.diagnosis import repair
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
+from chainrule.diagnosis.causes.optimization import _place_of
+from chainrule.diagnosis.causes.registry import cause
+from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.replaying.changes.feeding import (
+    CleanData,
+    GoOn,
+    OneOrder,
+    Resupply,
+    RollDataset,
+    RollLabels,
+    StandardizeInputs,
+    StandardizeTargets,
+)
+from chainrule.diagnosis.replaying.changes.losing import Balance, Recode
+from chainrule.diagnosis.source import Edit
+
+
+def _call_line(case: Case) -> Place | None:
+    model = next(iter(case.record.models), None)
+    return model.called if model else None
+
+
+@cause("inputs-not-normalized", "inputs far from zero mean and unit variance")
+def inputs(case: Case) -> Iterator[Hypothesis]:
+    facts = case.inputs
+    if facts is None or facts.dtype.startswith(("int", "uint", "bool")):
+        return
+    rms = math.hypot(facts.mean, facts.std)
+    spread = facts.feature_spread or 1.0
+    far = bool(case.found("inputs-not-normalized")) or rms > 4 or spread > 30 or rms < 0.02
+    yield Hypothesis(
+        "inputs-not-normalized", StandardizeInputs(), SYMPTOM if far else TRIED,
+        f"inputs have a mean of {facts.mean:.3g} and a standard deviation of {facts.std:.3g}"
+        + (f"; scales of features differ by a factor of {spread:,.0f}" if spread > 10 else ""),
+        "subtract the mean of the training set and divide by its standard deviation",
+        {"mean": facts.mean, "std": facts.std, "feature_spread": spread}, _input_line(case),
+        _standardized(case),
+    )  # fmt: skip
+
+
+def _input_line(case: Case) -> Place | None:
+    """The line that makes the inputs a tensor, else the one that calls the network."""
+    found = _tensor_call(case)
+    return Place(found[0].file, found[1].lineno) if found else _call_line(case)
+
+
+def _tensor_call(case: Case) -> tuple | None:  # type: ignore[type-arg]
+    for source in case.sources():
+        for node in source.calls("tensor", "from_numpy", "as_tensor", "FloatTensor", "Tensor"):
+            first = source.text_of(node.args[0]).lower() if node.args else ""
+            if first.startswith(("x", "data", "inputs", "features", "images", "self.x")):
+                return source, node
+    return None
+
+
+def _standardized(case: Case) -> tuple[Edit, ...]:
+    """Standardize where the script makes its inputs a tensor."""
+    found = _tensor_call(case)
+    if found is None:
+        return ()
+    source, node = found
+    statement = source.statement(node)
+    import ast
+
+    if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+        return ()
+    name = statement.targets[0].id
+    return (
+        source.after(statement, f"{name} = ({name} - {name}.mean(0)) / ({name}.std(0) + 1e-6)"),
+    )
+
+
+@cause("targets-not-scaled", "targets far from what an untrained network says")
+def targets(case: Case) -> Iterator[Hypothesis]:
+    loss = case.loss
+    if loss is None or loss.target is None or case.task != "numbers":
+        return
+    mean, std = loss.target.mean, loss.target.std
+    size = math.hypot(mean, std)
+    if not math.isfinite(size) or std <= 0:
+        return
+    far = bool(case.found("targets-not-scaled")) or size > 5 or size < 0.05
+    yield Hypothesis(
+        "targets-not-scaled",
+        StandardizeTargets(mean, std, 1 if loss.function == "l1_loss" else 2),
+        SYMPTOM if far else TRIED,
+        f"targets have a mean of {mean:.3g} and a standard deviation of {std:.3g}",
+        "standardize the targets, and undo it on the predictions", {"mean": mean, "std": std},
+        _target_line(case) or loss.place, (),
+    )  # fmt: skip
+
+
+def _target_line(case: Case) -> Place | None:
+    for source in case.sources():
+        for node in source.calls("tensor", "from_numpy", "as_tensor", "FloatTensor", "Tensor"):
+            first = source.text_of(node.args[0]).lower() if node.args else ""
+            if first.startswith(("y", "target", "labels", "self.y")):
+                return Place(source.file, node.lineno)
+    return None
+
+
+@cause("non-finite-data", "NaN or infinite values in the data")
+def not_finite(case: Case) -> Iterator[Hypothesis]:
+    found = case.found("non-finite-data")
+    if found is None:
+        return
+    yield Hypothesis(
+        "non-finite-data", CleanData(), CERTAIN, found.meaning, found.remedy, found.evidence,
+        _input_line(case),
+    )  # fmt: skip
+
+
+def _shuffle_line(case: Case) -> Place | None:
+    for source in case.sources():
+        calls = source.calls("randperm", "permutation", "shuffle", "roll")
+        if calls:
+            return Place(source.file, calls[-1].lineno)
+    return None
+
+
+@cause("labels-misaligned", "inputs and labels that do not belong together")
+def misaligned(case: Case) -> Iterator[Hypothesis]:
+    found = case.found("inputs-do-not-predict-targets")
+    shuffles = _shuffle_line(case)
+    if case.task in ("numbers",) and found is None and case.skill() > 0.2:
+        return
+    meaning = found.meaning if found else "inputs and labels may have been shuffled apart"
+    weight = SYMPTOM if found else TRIED
+    evidence = dict(found.evidence) if found else {}
+    remedy = "shuffle inputs and labels with one and the same permutation"
+    if shuffles is not None:
+        for change in (OneOrder(), OneOrder(none=True)):
+            yield Hypothesis(
+                "labels-misaligned", change, weight, meaning, remedy, evidence, shuffles,
+                later=found is None,
+            )  # fmt: skip
+    if found is None:
+        return
+    rolls = [RollLabels(1), RollLabels(-1)] if case.loader and not case.loader.shuffle else []
+    sets = [RollDataset(1), RollDataset(-1)] if case.loader else []
+    for roll in (*rolls, *sets):
+        yield Hypothesis(
+            "labels-misaligned", roll, weight, meaning, "pair each input with its own label",
+            evidence, shuffles or _target_line(case), later=True,
+        )  # fmt: skip
+
+
+@cause("labels-wrongly-encoded", "labels that mean something else to the loss")
+def encoded(case: Case) -> Iterator[Hypothesis]:
+    loss, values = case.loss, case.scouted.classes
+    if loss is None or not values:
+        return
+    wanted = tuple(float(index) for index in range(len(values)))
+    binary = loss.function.startswith("binary")
+    if binary and values != wanted and (min(values) < 0 or max(values) > 1):
+        found = case.found("labels-wrongly-encoded")
+        yield Hypothesis(
+            "labels-wrongly-encoded", Recode(values), CERTAIN,
+            found.meaning if found else f"{loss.function} expects 0 and 1; labels are "
+            f"{', '.join(f'{value:g}' for value in values[:4])}",
+            "encode the classes as 0 and 1", {"low": values[0], "high": values[-1]},
+            _target_line(case) or loss.place,
+        )  # fmt: skip
+
+
+@cause("classes-imbalanced", "one class so frequent that the others are never said")
+def imbalanced(case: Case) -> Iterator[Hypothesis]:
+    shares = case.scouted.shares
+    if len(shares) < 2 or max(shares) < 0.8:
+        return
+    loss = case.loss
+    if loss is None or case.scouted.classes != tuple(float(i) for i in range(len(shares))):
+        return
+    yield Hypothesis(
+        "classes-imbalanced", Balance(shares), SYMPTOM,
+        f"{max(shares):.0%} of the examples are of one class".replace("%", " %"),
+        "weight the classes by the inverse of their frequency, or draw them equally often",
+        {"largest_share": max(shares)}, loss.place,
+    )  # fmt: skip
+
+
+@cause("data-not-shuffled", "minibatches that hold few of the classes each")
+def not_shuffled(case: Case) -> Iterator[Hypothesis]:
+    found = case.found("data-not-shuffled")
+    loader = case.loader
+    if found is None and (loader is None or loader.shuffle):
+        return
+    place = _place_of(found.place, case) if found else None
+    place = place or (loader.made if loader else None)
+    yield Hypothesis(
+        "data-not-shuffled", Resupply(), SYMPTOM if found else TRIED,
+        found.meaning if found else "the data come in the same order in every epoch",
+        "shuffle the data (shuffle=True)", dict(found.evidence) if found else {}, place,
+        repair.without_keyword(place, "shuffle", "True") or _shuffle(place),
+    )  # fmt: skip
+
+
+def _shuffle(place: Place | None) -> tuple[Edit, ...]:
+    from chainrule.diagnosis.source import read_source
+
+    source = None if place is None else read_source(place.file)
+    node = None if source is None or place is None else source.call_at(place.line, "DataLoader")
+    if source is None or node is None:
+        return ()
+    text = source.text_of(node)
+    return (source.replace(node, f"{text[:-1].rstrip().rstrip(',')}, shuffle=True)"),)
+
+
+@cause("same-batch-repeated", "the same minibatch in every step")
+def same_batch(case: Case) -> Iterator[Hypothesis]:
+    found = case.found("same-batch-repeated")
+    if found is None:
+        return
+    yield Hypothesis(
+        "same-batch-repeated", GoOn(), CERTAIN, found.meaning, found.remedy, found.evidence,
+        _next_line(case) or _place_of(found.place, case),
+    )  # fmt: skip
+
+
+def _next_line(case: Case) -> Place | None:
+    for source in case.sources():
+        for node in source.calls("next"):
+            if "iter" in source.text_of(node):
+                return Place(source.file, node.lineno)
+    return None

@@ -1,0 +1,184 @@
+"""Regularization: noise, modes and normalization."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from chainrule.diagnosis import repair
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
+from chainrule.diagnosis.causes.optimization import _place_of
+from chainrule.diagnosis.causes.registry import cause
+from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.replaying.changes.feeding import NoNoise, Resupply
+from chainrule.diagnosis.replaying.changes.rebuilding import SetDropout, SoundNorm, SwitchMode
+from chainrule.diagnosis.source import Edit
+
+_DRAWS = ("randn_like", "rand_like", "randn", "rand", "bernoulli", "normal", "normal_", "uniform_",
+          "standard_normal", "bernoulli_")  # fmt: skip
+
+
+@cause("dropout-too-strong", "so much is left out that little can be learned")
+def dropout(case: Case) -> Iterator[Hypothesis]:
+    rates = [item.rate for item in case.traits if item.rate == item.rate]
+    functional = any(source.calls("dropout") for source in case.sources())
+    rate = max(rates, default=0.0)
+    if rate <= 0 and not functional:
+        return
+    yield Hypothesis(
+        "dropout-too-strong", SetDropout(0.0), SYMPTOM if rate >= 0.65 else TRIED,
+        f"dropout leaves out {rate:.0%} of the activations".replace("%", " %"),
+        "a dropout rate of 0.5 or less", {"rate": rate},
+        _dropout_line(case), _dropout_edit(case),
+    )  # fmt: skip
+
+
+def _dropout_node(case: Case) -> tuple | None:  # type: ignore[type-arg]
+    for source in case.sources():
+        for node in source.calls("Dropout", "dropout", "Dropout2d", "AlphaDropout", "Dropout1d"):
+            given = repair.argument(node, "p", 1 if source.text_of(node.func).islower() else 0)
+            literal = source.literal(given)
+            if literal is not None:
+                return source, literal
+    return None
+
+
+def _dropout_line(case: Case) -> Place | None:
+    found = _dropout_node(case)
+    return Place(found[0].file, found[1].lineno) if found else None
+
+
+def _dropout_edit(case: Case) -> tuple[Edit, ...]:
+    found = _dropout_node(case)
+    return (found[0].replace(found[1], "0.2"),) if found else ()
+
+
+@cause("batchnorm-misused", "normalization by statistics that say nothing")
+def batchnorm(case: Case) -> Iterator[Hypothesis]:
+    norms = [item for item in case.traits if item.momentum == item.momentum]
+    norms = [item for item in norms if item.kind.startswith("BatchNorm")]
+    size = case.scouted.examples
+    kinds = [item for item in case.traits if item.kind.startswith(("BatchNorm", "SyncBatchNorm"))]
+    if not kinds:
+        return
+    odd = [item.momentum for item in norms if not 0.005 <= item.momentum <= 0.5]
+    place = _norm_line(case)
+    if odd:
+        yield Hypothesis(
+            "batchnorm-misused", SoundNorm(), SYMPTOM,
+            f"batch normalization with a momentum of {odd[0]:g}: its running statistics are "
+            + ("those of the last minibatch" if odd[0] > 0.5 else "still those of the start"),
+            "a momentum of 0.1", {"momentum": odd[0]}, place, _momentum_edit(case),
+        )  # fmt: skip
+    if 0 < size <= 4:
+        yield Hypothesis(
+            "batchnorm-misused", SoundNorm(by_example=True), SYMPTOM,
+            f"batch normalization over minibatches of {size} examples",
+            "larger minibatches, or LayerNorm / GroupNorm", {"examples": size}, place,
+        )  # fmt: skip
+        yield Hypothesis(
+            "batchnorm-misused", Resupply(32), SYMPTOM,
+            f"batch normalization over minibatches of {size} examples", "larger minibatches",
+            {"examples": size}, place,
+        )  # fmt: skip
+
+
+def _norm_line(case: Case) -> Place | None:
+    for source in case.sources():
+        calls = source.calls("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+        if calls:
+            return Place(source.file, calls[0].lineno)
+    return None
+
+
+def _momentum_edit(case: Case) -> tuple[Edit, ...]:
+    found: dict[Edit, None] = {}
+    for source in case.sources():
+        for node in source.calls("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"):
+            literal = source.literal(repair.argument(node, "momentum", 2))
+            if literal is not None:
+                found[source.replace(literal, "0.1")] = None
+    return tuple(found)
+
+
+@cause("wrong-mode", "training in evaluation mode, or evaluation in training mode")
+def wrong_mode(case: Case) -> Iterator[Hypothesis]:
+    found = case.found("wrong-mode")
+    if found is None:
+        return
+    yield Hypothesis(
+        "wrong-mode", SwitchMode(), CERTAIN, found.meaning, found.remedy, found.evidence,
+        _mode_line(case, found.meaning) or _place_of(found.place, case), _mode_edit(case),
+    )  # fmt: skip
+
+
+def _mode_line(case: Case, meaning: str) -> Place | None:
+    if "training mode" in meaning.split(":")[0] and "is evaluated" in meaning:
+        return None
+    for source in case.sources():
+        calls = [*source.calls("eval")]
+        for node in source.calls("train"):
+            if node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value is False:
+                calls.append(node)
+        if calls:
+            return Place(source.file, calls[0].lineno)
+    return None
+
+
+def _mode_edit(case: Case) -> tuple[Edit, ...]:
+    model = next(iter(case.record.models), None)
+    if model is None or not model.name.isidentifier():
+        return ()
+
+    def line(source: object, node: ast.Call) -> str:
+        return f"{model.name}.train()"
+
+    for source in case.sources():
+        place = model.called
+        if place is None or source.file != place.file:
+            continue
+        statement = source.statement_at(place.line)
+        if statement is not None:
+            return (source.before(statement, f"{model.name}.train()"),)
+    return repair.insert_before_backward(case, line)
+
+
+@cause("augmentation-too-strong", "noise that drowns what is to be learned")
+def augmentation(case: Case) -> Iterator[Hypothesis]:
+    place = None
+    for source in case.sources():
+        inside = [
+            node for node in source.calls(*_DRAWS)
+            if _in_loop(source, node) or _in_function(source, node)
+        ]  # fmt: skip
+        if inside:
+            place = Place(source.file, inside[0].lineno)
+    if place is None:
+        return
+    for uniform in (0.5, 0.9999, 0.0001):
+        yield Hypothesis(
+            "augmentation-too-strong", NoNoise(uniform), TRIED,
+            "random numbers are drawn for every minibatch", "weaker noise", {}, place,
+            later=uniform != 0.5,
+        )  # fmt: skip
+
+
+def _in_loop(source: object, node: ast.AST) -> bool:
+    current = source.parent(node)  # type: ignore[attr-defined]
+    while current is not None:
+        if isinstance(current, ast.For | ast.While):
+            return True
+        current = source.parent(current)  # type: ignore[attr-defined]
+    return False
+
+
+def _in_function(source: object, node: ast.AST) -> bool:
+    current = source.parent(node)  # type: ignore[attr-defined]
+    while current is not None:
+        if isinstance(current, ast.FunctionDef):
+            name = current.name.lower()
+            return any(word in name for word in (
+                "aug", "noise", "forward", "getitem", "transform", "jitter", "mask", "corrupt",
+                "perturb", "crop", "cutout", "erase"))  # fmt: skip
+        current = source.parent(current)  # type: ignore[attr-defined]
+    return False

@@ -1,0 +1,413 @@
+"""Diagnose: why does it not learn, with proof."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
+from chainrule.diagnosis.causes import hypotheses_of
+from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.replaying.changes.feeding import Resupply
+from chainrule.diagnosis.replaying.crew import Company, Crew, check_jobs
+from chainrule.diagnosis.replaying.messages import Outcome
+from chainrule.diagnosis.script import Script, find_script
+from chainrule.diagnosis.search import NOTHING, Changes, Search, _LOWEST, _NEAR
+from chainrule.diagnosis.source import applied, diff, read_source
+from chainrule.diagnosis.verdict import (
+    CANNOT_TELL,
+    FAULTY,
+    HEALTHY,
+    LIKELY,
+    PROVED,
+    Advice,
+    CauseFound,
+    Diagnosis,
+    ReplaySeen,
+)
+from chainrule.errors import RecipeError
+
+Tell = Callable[[str], None]
+
+
+def diagnose(
+    script: str | Path,
+    arguments: Sequence[str] = (),
+    *,
+    module: bool = False,
+    seconds: float = 120.0,
+    steps: int | None = None,
+    jobs: int | None = None,
+    seeds: int = 3,
+    tell: Tell = lambda _line: None,
+) -> Diagnosis:
+    """Find out why a training script does not learn, and prove it by replays.
+
+    The script runs to its first training step and pauses; every replay is forked from there with
+    one thing changed. Nothing of the user's is written to.
+
+    Args:
+        script: path of a Python file, or with ``module`` the name of a module.
+        arguments: of the script.
+        module: whether ``script`` names a module.
+        seconds: that the diagnosis may take, about.
+        steps: updates of a replay; by default as many as the time allows.
+        jobs: processes at the same time; by default one for each core.
+        seeds: seeds or data orders that a proof needs.
+        tell: is told what goes on, in one line.
+
+    Raises:
+        ScriptError: there is no such script.
+        RecipeError: an option that cannot be used.
+    """
+    check_options(seconds, steps, seeds)
+    found = find_script(str(script), arguments, module=module)
+    return Examination(found, None, seconds, steps, check_jobs(jobs), seeds, tell).run()
+
+
+def check_options(seconds: float, steps: int | None, seeds: int) -> None:
+    """Refuse numbers that cannot be used.
+
+    Raises:
+        RecipeError: one of them is out of its range.
+    """
+    if not isinstance(seconds, int | float) or not seconds >= 5:
+        raise RecipeError(f"seconds got {seconds!r}, wants a number, at least 5: 120 is customary")
+    if steps is not None and (not isinstance(steps, int) or steps < 10):
+        raise RecipeError(f"steps got {steps!r}, wants a whole number, at least 10")
+    if not isinstance(seeds, int) or not 2 <= seeds <= 20:
+        raise RecipeError(f"seeds got {seeds!r}, wants a whole number from 2 to 20: 3 is customary")
+
+
+class Examination:
+    """One diagnosis from beginning to end."""
+
+    def __init__(
+        self, script: Script | None, recipe: dict[str, Any] | None, seconds: float,
+        steps: int | None, jobs: int, seeds: int, tell: Tell,
+    ) -> None:  # fmt: skip
+        self.script, self.recipe = script, recipe
+        self.seconds, self.steps, self.jobs, self.seeds = seconds, steps, jobs, seeds
+        self._tell = tell
+        self._begun = time.perf_counter()
+        self._name = "the run" if script is None else " ".join([script.name, *script.arguments])
+        self.controls: list[tuple[str, bool]] = []
+        self.unseen: list[str] = []
+
+    def run(self) -> Diagnosis:
+        """Examine."""
+        deadline = self._begun + self.seconds
+        with Crew(self.script, recipe=self.recipe, jobs=self.jobs, deadline=deadline) as crew:
+            self._tell("running the script to its first training step")
+            key = crew.stage()
+            crew.ready([key], self.seconds * 0.6)
+            company = crew.companies[key]
+            if company.state != "ready":
+                return self._nothing_seen(company)
+            path = "" if self.script is None or self.script.module else str(
+                Path(self.script.name).absolute())  # fmt: skip
+            search = Search(crew, deadline - time.perf_counter(), self.steps, self.seeds,
+                            self._tell, path)  # fmt: skip
+            return self._examined(crew, company, search)
+
+    def _examined(self, crew: Crew, company: Company, search: Search) -> Diagnosis:
+        case = search.begin()
+        hypotheses, failed = hypotheses_of(case)
+        self.unseen += [*failed, *search.unseen]
+        search.prepare(range(1, self.seeds))
+        search.singles(case, hypotheses)
+        case.baseline = search.runs.get((NOTHING, 0), case.baseline)
+        search.combine(case, hypotheses)
+        verdict = self._judged(case, search, hypotheses)
+        return verdict
+
+    # -- what it comes to
+
+    def _judged(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
+        base, best = search.baseline(), search.best()
+        certain = self._certain(search, hypotheses)
+        fails = not search.learns(base)
+        if not fails and not certain:
+            return self._learned(case, search, hypotheses)
+        cures = self._smallest(search, hypotheses, fails)
+        if not cures:
+            return self._without_cure(case, search, hypotheses, base, best)
+        chosen = self._named(search, hypotheses, cures)
+        seeds = range(self.seeds)
+        search.confirm(cures, seeds)
+        proved = search.holds(cures, seeds)
+        self._check_controls(search, cures)
+        return self._told(case, search, hypotheses, chosen, cures, proved, fails)
+
+    def _certain(self, search: Search, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+        """Faults of structure whose removal helps at all."""
+        base = search.baseline()
+        return [
+            item for item in hypotheses
+            if item.weight >= CERTAIN and search.skill(frozenset((item.change,))) > base + 0.03
+        ]
+
+    def _smallest(self, search: Search, hypotheses: list[Hypothesis], fails: bool) -> Changes:
+        """The smallest set of changes that restores what can be reached."""
+        weights = {item.change: item.weight for item in hypotheses}
+        known = [
+            (search.skill(changes), changes) for (changes, seed) in search.runs
+            if seed == 0 and changes and not math.isnan(search.skill(changes))
+        ]
+        if not known:
+            return NOTHING
+        base = search.baseline()
+        top = max(value for value, _ in known)
+        singles = [
+            (value, changes) for value, changes in known
+            if len(changes) == 1 and value > base + 0.03 and search.learns(value)
+            and value >= top - max(_NEAR, 0.08 * top)
+        ]  # fmt: skip
+        if singles:
+            return max(singles, key=lambda pair: (
+                _weight(pair[1], weights), round(pair[0], 2)))[1]  # fmt: skip
+        if not fails:
+            sure = [item for item in self._certain(search, hypotheses)]
+            best = max(sure, key=lambda item: search.skill(frozenset((item.change,))))
+            return frozenset((best.change,))
+        value, start = max(known, key=lambda pair: (round(pair[0], 2), -len(pair[1])))
+        if len(start) == 1:
+            start = search.grow(hypotheses, start)
+        if search.skill(start) <= base + 0.05:
+            return NOTHING
+        return search.shrink(start, weights)
+
+    def _named(
+        self, search: Search, hypotheses: list[Hypothesis], cures: Changes
+    ) -> list[Hypothesis]:
+        """For each change the hypothesis that it speaks for most."""
+        chosen = []
+        for change in cures:
+            same = [item for item in hypotheses if item.change == change]
+            if same:
+                chosen.append(max(same, key=lambda item: item.weight))
+        return sorted(chosen, key=lambda item: -item.weight)
+
+    def _check_controls(self, search: Search, cures: Changes) -> None:
+        """Labels shuffled on purpose must not be learned; nothing changed must change nothing."""
+        company = search.crew.companies[search.crew.stage()]
+        if search.left < 4:
+            self.unseen.append("the controls: there was no time left")
+            return
+        from chainrule.diagnosis.replaying.change import Change
+
+        empty = frozenset((Change(),))
+        sets = [empty]
+        control = None
+        if company.scouted.task in ("classes", "binary") and not any(c.at_setup for c in cures):
+            control = frozenset((*cures, Resupply(shuffled=True)))
+            sets.append(control)
+        search.run(sets)
+        same = _same(search.runs.get((empty, 0)), search.runs.get((NOTHING, 0)))
+        if same is not None:
+            self.controls.append(("an empty intervention changes nothing", same))
+        if control is not None:
+            value = search.skill(control)
+            if not math.isnan(value):
+                held = value < 0.5 * search.skill(cures) + 0.05
+                self.controls.append(("shuffled labels are not learned", held))
+
+    def _told(
+        self, case: Case, search: Search, hypotheses: list[Hypothesis], chosen: list[Hypothesis],
+        cures: Changes, proved: bool, fails: bool,
+    ) -> Diagnosis:  # fmt: skip
+        base, after = search.baseline(), search.skill(cures)
+        if not chosen:
+            return self._without_cure(case, search, hypotheses, base, search.best())
+        broken = [name for name, held in self.controls if not held]
+        status = PROVED if proved and not broken else LIKELY
+        evidence = {
+            "baseline": [round(search.baseline(seed), 3) for seed in range(self.seeds)],
+            "changed": [round(search.skill(cures, seed), 3) for seed in range(self.seeds)],
+        }
+        causes = tuple(self._cause(item, status, evidence) for item in chosen)
+        if broken:
+            return self._end(
+                CANNOT_TELL, f"a control failed: {broken[0]} does not hold", case, search,
+                hypotheses, causes=causes,
+            )  # fmt: skip
+        names = " and ".join(item.code for item in chosen)
+        if status == LIKELY and not any(item.weight >= CERTAIN for item in chosen):
+            if not fails or after < base + 0.1:
+                return self._end(
+                    CANNOT_TELL, "no change made a difference over all seeds", case, search,
+                    hypotheses,
+                )  # fmt: skip
+        return self._end(
+            FAULTY,
+            f"{names}: without it the network goes from {_percent(base)} to {_percent(after)} of "
+            "the way from the constant predictor to perfect answers",
+            case, search, hypotheses, causes=causes,
+            equivalent=self._equivalent(search, hypotheses, chosen, cures),
+        )  # fmt: skip
+
+    def _cause(self, item: Hypothesis, status: str, evidence: dict[str, Any]) -> CauseFound:
+        place = item.at
+        fix = ""
+        if item.edits:
+            source = read_source(item.edits[0].file)
+            if source is not None:
+                after = applied(source.text, [e for e in item.edits if e.file == source.file])
+                fix = diff(Place(source.file, 1).short, source.text, after)
+        return CauseFound(
+            item.code, status, place.short if place else "", place.line if place else 0,
+            item.meaning, item.remedy, dict(item.evidence) | evidence, fix,
+            intervention=item.change.title,
+        )  # fmt: skip
+
+    def _equivalent(
+        self, search: Search, hypotheses: list[Hypothesis], chosen: list[Hypothesis],
+        cures: Changes,
+    ) -> tuple[tuple[str, ...], ...]:  # fmt: skip
+        named = {item.code for item in chosen}
+        after = search.skill(cures)
+        found: dict[tuple[str, ...], None] = {}
+        for item in hypotheses:
+            value = search.skill(frozenset((item.change,)))
+            if item.code not in named and value >= after - _NEAR:
+                found[(item.code,)] = None
+        return tuple(found)
+
+    def _learned(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
+        base, best = search.baseline(), search.best()
+        if math.isnan(base):
+            return self._end(
+                CANNOT_TELL, f"there is nothing to measure by: {case.scouted.why}", case, search,
+                hypotheses,
+            )  # fmt: skip
+        if best < _LOWEST:
+            return self._end(
+                CANNOT_TELL, "neither the run nor any replay of it got better than the constant "
+                "predictor", case, search, hypotheses,
+            )  # fmt: skip
+        advice = []
+        for item in hypotheses:
+            value = search.skill(frozenset((item.change,)))
+            if value > base + 0.05:
+                advice.append(Advice(item.code, f"{item.change.title}: {_percent(value)} in place "
+                                     f"of {_percent(base)} after {search.steps:,} steps"))  # fmt: skip
+        return self._end(
+            HEALTHY, f"the network learns ({_percent(base)} of the way from the constant predictor "
+            "to perfect answers), and no change does clearly better", case, search, hypotheses,
+            advice=tuple(advice[:5]),
+        )  # fmt: skip
+
+    def _without_cure(
+        self, case: Case, search: Search, hypotheses: list[Hypothesis], base: float, best: float
+    ) -> Diagnosis:
+        certain = [item for item in hypotheses if item.weight >= CERTAIN]
+        if certain:
+            causes = tuple(self._cause(item, LIKELY, {}) for item in certain[:1])
+            return self._end(
+                FAULTY, f"{certain[0].code}: {certain[0].meaning}", case, search, hypotheses,
+                causes=causes,
+            )  # fmt: skip
+        if case.crash:
+            return self._end(
+                CANNOT_TELL, f"the script breaks down: {case.crash}", case, search, hypotheses
+            )
+        symptoms = [item for item in hypotheses if item.weight >= SYMPTOM]
+        reason = (
+            f"the network does not learn ({_percent(base)}), and no change that was tried makes it"
+        )
+        if symptoms:
+            reason += f"; symptoms speak for {', '.join(dict.fromkeys(i.code for i in symptoms))}"
+        return self._end(CANNOT_TELL, reason, case, search, hypotheses)
+
+    def _nothing_seen(self, company: Company) -> Diagnosis:
+        place = f" ({company.place})" if company.place else ""
+        if company.state == "untrained" and not company.error:
+            reason = (
+                f"script '{self._name}' ended without a training step: no network was run with "
+                "gradients and no backward() was called"
+            )
+        elif company.error:
+            reason = f"script '{self._name}' breaks down before its first step: {company.error}"
+        else:
+            reason = (
+                f"script '{self._name}' did not come to its first training step within "
+                f"{self.seconds * 0.6:.0f} s: a larger budget (--seconds) gives it more"
+            )
+        return Diagnosis(
+            CANNOT_TELL, self._name, reason + place, notes=company.notes,
+            seconds=time.perf_counter() - self._begun,
+        )  # fmt: skip
+
+    def _end(
+        self, verdict: str, reason: str, case: Case, search: Search, hypotheses: list[Hypothesis],
+        causes: tuple[CauseFound, ...] = (), equivalent: tuple[tuple[str, ...], ...] = (),
+        advice: tuple[Advice, ...] = (),
+    ) -> Diagnosis:  # fmt: skip
+        named = {item.code for item in causes} | {code for codes in equivalent for code in codes}
+        return Diagnosis(
+            verdict, self._name, reason, causes, equivalent,
+            _ruled_out(search, hypotheses, named), advice, _replays(search, hypotheses),
+            case.task, tuple(self.controls), tuple(dict.fromkeys(self.unseen)),
+            tuple(dict.fromkeys((*search.crew.companies[search.crew.stage()].notes,
+                                 *search.crew.notes))),
+            seconds=time.perf_counter() - self._begun,
+        )  # fmt: skip
+
+
+def _weight(changes: Changes, weights: dict[Any, int]) -> int:
+    return min((weights.get(change, 0) for change in changes), default=0)
+
+
+def _percent(value: float) -> str:
+    return "nothing" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def _same(one: Outcome | None, two: Outcome | None) -> bool | None:
+    """Whether two runs had the same readings, as far as both go."""
+    if one is None or two is None:
+        return None
+    second = {item.step: item for item in two.readings}
+    pairs = [(item, second[item.step]) for item in one.readings if item.step in second]
+    if not pairs:
+        return None
+    return all(a.loss == b.loss or (a.loss != a.loss and b.loss != b.loss) for a, b in pairs)
+
+
+def _ruled_out(
+    search: Search, hypotheses: list[Hypothesis], named: set[str]
+) -> tuple[tuple[str, str], ...]:
+    base = search.baseline()
+    found: dict[str, str] = {}
+    for item in hypotheses:
+        value = search.skill(frozenset((item.change,)))
+        if item.code in named or math.isnan(value):
+            continue
+        if value <= base + 0.05:
+            found.setdefault(item.code, f"{item.change.title}: {_percent(value)}, no change for "
+                             "the better")  # fmt: skip
+        else:
+            found[item.code] = f"{item.change.title}: {_percent(value)}, not enough"
+    return tuple(found.items())
+
+
+def _replays(search: Search, hypotheses: list[Hypothesis]) -> tuple[ReplaySeen, ...]:
+    codes: dict[Any, list[str]] = {}
+    for item in hypotheses:
+        codes.setdefault(item.change, []).append(item.code)
+    found = []
+    for (changes, seed), outcome in search.runs.items():
+        title = " + ".join(sorted(change.title for change in changes)) or "nothing changed"
+        value = search.skill(changes, seed)
+        found.append(
+            ReplaySeen(
+                title, tuple(dict.fromkeys(c for change in changes for c in codes.get(change, []))),
+                seed, outcome.steps, None if math.isnan(value) else round(value, 4), outcome.ended,
+                tuple((item.step, item.skill) for item in outcome.readings),
+                tuple((item.step, item.train) for item in outcome.readings),
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda item: (item.intervention != "nothing changed", item.seed,
+                                                 -(item.progress or -9))))  # fmt: skip

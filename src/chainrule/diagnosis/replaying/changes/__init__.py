@@ -1,0 +1,1 @@
+"""Changes: the interventions, by what they act on."""

@@ -1,0 +1,329 @@
+"""Rebuilding: changes of the network: initialization, activations, width, dropout, normalization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.changes.losing import name_of_function
+from chainrule.diagnosis.replaying.changes.updating import update_missing
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from chainrule.diagnosis.replaying.live import Live
+
+ACTIVATION_FUNCTIONS = (
+    "relu", "relu6", "sigmoid", "tanh", "leaky_relu", "elu", "selu", "celu", "gelu", "silu",
+    "softplus", "hardtanh", "hardsigmoid", "logsigmoid", "softsign", "mish",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reinitialize(Change):
+    """All weights are drawn anew.
+
+    Args:
+        way: "default": as PyTorch does; "he": normal with a variance of 2 / fan-in.
+    """
+
+    way: str = "default"
+
+    @property
+    def title(self) -> str:
+        how = "as PyTorch does" if self.way == "default" else "with a variance of 2 / fan-in"
+        return f"weights drawn anew {how}"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        known: set[int] = set()
+        for module in network.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset) and type(module).__module__.startswith("torch."):
+                reset()
+                known.update(id(item) for item in module.parameters(recurse=False))
+                if self.way == "he":
+                    _he(module)
+        with torch.no_grad():
+            for item in network.parameters():
+                if id(item) not in known and item.is_floating_point():
+                    _draw(item)
+
+
+def _draw(item: Tensor) -> None:
+    if item.dim() > 1:
+        nn.init.xavier_uniform_(item)
+    elif bool((item == item.flatten()[:1]).all()) and float(item.flatten()[0]) in (0.0, 1.0):
+        return
+    else:
+        nn.init.zeros_(item)
+
+
+def _he(module: nn.Module) -> None:
+    weight = getattr(module, "weight", None)
+    if isinstance(weight, Tensor) and weight.dim() > 1 and not isinstance(module, nn.Embedding):
+        nn.init.kaiming_normal_(weight)
+        if isinstance(getattr(module, "bias", None), Tensor):
+            nn.init.zeros_(module.bias)
+
+
+@dataclass(frozen=True)
+class ReplaceActivation(Change):
+    """The hidden activation functions are replaced.
+
+    Args:
+        to: "leaky_relu", "relu" or "tanh".
+        output: number of the activation that is the network's output and stays; -1: none.
+    """
+
+    hears: ClassVar[bool] = True
+    to: str = "leaky_relu"
+    output: int = -1
+
+    @property
+    def title(self) -> str:
+        return f"{self.to.replace('_', ' ')} in place of the activation functions"
+
+    def forward(
+        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        live.memory(self)["seen"] = 0
+        return args, kwargs
+
+    def function(
+        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if not live.inside or name_of_function(function) not in ACTIVATION_FUNCTIONS or not args:
+            return NotImplemented
+        memory = live.memory(self)
+        memory["seen"] = memory.get("seen", 0) + 1
+        if memory["seen"] - 1 == self.output:
+            return NotImplemented
+        if self.to == "leaky_relu":
+            return F.leaky_relu(args[0], 0.1)
+        return torch.relu(args[0]) if self.to == "relu" else torch.tanh(args[0])
+
+
+@dataclass(frozen=True)
+class NormalizeSignals(Change):
+    """The inputs of hidden activation functions are brought to zero mean and unit variance.
+
+    Over the features of each example, without parameters.
+    """
+
+    hears: ClassVar[bool] = True
+    output: int = -1
+
+    @property
+    def title(self) -> str:
+        return "inputs of the activation functions normalized"
+
+    def forward(
+        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        live.memory(self)["seen"] = 0
+        return args, kwargs
+
+    def function(
+        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if not live.inside or name_of_function(function) not in ACTIVATION_FUNCTIONS or not args:
+            return NotImplemented
+        memory = live.memory(self)
+        memory["seen"] = memory.get("seen", 0) + 1
+        value = args[0]
+        if memory["seen"] - 1 == self.output or value.dim() < 2 or value[0].numel() < 4:
+            return NotImplemented
+        return function(F.layer_norm(value, value.shape[1:]), *args[1:], **kwargs)
+
+
+@dataclass(frozen=True)
+class InsertNonlinearity(Change):
+    """ReLU after layers that have no activation function behind them.
+
+    Args:
+        layers: paths in the network.
+    """
+
+    layers: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"ReLU after {', '.join(self.layers[:3])}"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        modules = dict(network.named_modules())
+        for path in self.layers:
+            if path in modules:
+                modules[path].register_forward_hook(lambda _layer, _inputs, output: output.relu())
+
+
+@dataclass(frozen=True)
+class Widen(Change):
+    """Hidden layers get more units, drawn anew.
+
+    Args:
+        factor: how many times as many.
+        least: at least so many.
+    """
+
+    factor: int = 4
+    least: int = 64
+
+    @property
+    def title(self) -> str:
+        return f"hidden layers {self.factor} times as wide"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        layers = [item for item in network.modules() if isinstance(item, nn.Linear)]
+        norms = [item for item in network.modules() if isinstance(item, nn.BatchNorm1d)]
+        for before, after in zip(layers, layers[1:], strict=False):
+            if before.out_features != after.in_features:
+                continue
+            old, width = before.out_features, max(self.least, self.factor * before.out_features)
+            _resize(before, before.in_features, width)
+            _resize(after, width, after.out_features)
+            for norm in norms:
+                if norm.num_features == old:
+                    norm.__init__(width)  # type: ignore[misc]
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        update_missing(self, live, optimizer)
+
+
+def _resize(layer: nn.Linear, inputs: int, outputs: int) -> None:
+    fresh = nn.Linear(inputs, outputs, layer.bias is not None)
+    layer.weight, layer.in_features, layer.out_features = fresh.weight, inputs, outputs
+    if layer.bias is not None:
+        layer.bias = fresh.bias
+
+
+@dataclass(frozen=True)
+class SetDropout(Change):
+    """Another dropout rate."""
+
+    hears: ClassVar[bool] = True
+    rate: float = 0.0
+
+    @property
+    def title(self) -> str:
+        return "no dropout" if not self.rate else f"dropout {self.rate:g}"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        for module in network.modules():
+            if isinstance(module, nn.modules.dropout._DropoutNd):
+                module.p = min(module.p, self.rate)
+
+    def function(
+        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        name = name_of_function(function)
+        if "dropout" not in name or not args or not isinstance(args[0], Tensor):
+            return NotImplemented
+        if "p" in kwargs:
+            return function(*args, **kwargs | {"p": min(float(kwargs["p"]), self.rate)})
+        rate = args[1] if len(args) > 1 else 0.5
+        return function(args[0], min(float(rate), self.rate), *args[2:], **kwargs)
+
+
+@dataclass(frozen=True)
+class SwitchMode(Change):
+    """Training in training mode, evaluation in evaluation mode."""
+
+    @property
+    def title(self) -> str:
+        return "training mode while training, evaluation mode while evaluating"
+
+    def forward(
+        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not live.busy:
+            for module in network.modules():
+                module.training = torch.is_grad_enabled()
+        return args, kwargs
+
+
+@dataclass(frozen=True)
+class SoundNorm(Change):
+    """Batch normalization with its customary momentum, or with statistics of each example.
+
+    Args:
+        by_example: statistics over the features of an example in place of the minibatch.
+    """
+
+    by_example: bool = False
+
+    @property
+    def title(self) -> str:
+        if self.by_example:
+            return "normalization by example in place of by minibatch"
+        return "batch normalization with a momentum of 0.1"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        for module in network.modules():
+            if not isinstance(module, nn.modules.batchnorm._BatchNorm):
+                continue
+            module.momentum, module.track_running_stats = 0.1, True
+            if self.by_example:
+                module.forward = _by_example(module)  # type: ignore[method-assign]
+
+
+def _by_example(module: nn.modules.batchnorm._BatchNorm) -> Any:
+    def forward(value: Tensor) -> Tensor:
+        shape = (1, -1, *([1] * (value.dim() - 2)))
+        found = F.layer_norm(value, value.shape[1:])
+        if module.weight is None:
+            return found
+        return found * module.weight.reshape(shape) + module.bias.reshape(shape)
+
+    return forward
+
+
+@dataclass(frozen=True)
+class KeepGraph(Change):
+    """What cuts the graph inside the network leaves it whole."""
+
+    hears: ClassVar[bool] = True
+
+    @property
+    def title(self) -> str:
+        return "nothing detached in the forward pass"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        if live.memory(self).setdefault("patched", False):
+            return
+        live.memory(self)["patched"] = True
+        original = torch.no_grad.__enter__
+
+        def enter(manager: Any) -> None:
+            manager.prev = torch.is_grad_enabled()
+            if not (live.inside and live.training):
+                original(manager)
+
+        torch.no_grad.__enter__ = enter  # type: ignore[method-assign]
+        tensor = torch.tensor
+
+        def made(data: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(data, Tensor) and live.training and not live.busy:
+                return data * 1
+            return tensor(data, *args, **kwargs)
+
+        torch.tensor = made
+
+    def function(
+        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if not live.training or live.busy or not args or not isinstance(args[0], Tensor):
+            return NotImplemented
+        if not args[0].requires_grad or (args[0].is_leaf and not live.inside):
+            return NotImplemented
+        name = name_of_function(function)
+        if name == "detach" or function is Tensor.data.__get__:  # type: ignore[attr-defined]
+            return args[0]
+        if name == "requires_grad" or (name == "detach_"):
+            return args[0]
+        return NotImplemented

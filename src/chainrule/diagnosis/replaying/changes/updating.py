@@ -1,0 +1,335 @@
+"""Updating: changes of the learning rate, the update rule, decay, momentum, clipping, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from chainrule.diagnosis.losses import LOSS_KINDS
+from chainrule.diagnosis.parameters import leaves_of
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.tail import Tail
+
+if TYPE_CHECKING:
+    from chainrule.diagnosis.replaying.live import Live
+
+
+def held(optimizers: Iterable[Optimizer]) -> list[Tensor]:
+    """The parameters of optimizers."""
+    return [
+        item for optimizer in optimizers for group in optimizer.param_groups
+        for item in group["params"]
+    ]  # fmt: skip
+
+
+def all_parameters(live: Live) -> list[Tensor]:
+    """The parameters of all networks and optimizers, each once."""
+    found = {id(item): item for network in live.networks for item in network.parameters()}
+    found.update((id(item), item) for item in held(live.optimizers))
+    return list(found.values())
+
+
+class _ForOneStep(Change):
+    """Settings of parameter groups that are others during the update, and afterwards as before."""
+
+    def setting(self, live: Live, number: int, group: dict[str, Any]) -> dict[str, Any]:
+        """The changed settings of a group."""
+        raise NotImplementedError
+
+    def before_step(self, live: Live, optimizer: Optimizer) -> None:
+        kept = []
+        for number, group in enumerate(optimizer.param_groups):
+            changed = self.setting(live, number, group)
+            kept.append({name: group[name] for name in changed if name in group})
+            group.update({name: value for name, value in changed.items() if name in group})
+        live.memory(self)[f"kept {id(optimizer)}"] = kept
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        for group, before in zip(
+            optimizer.param_groups, live.memory(self).pop(f"kept {id(optimizer)}", []), strict=False
+        ):
+            group.update(before)
+
+
+@dataclass(frozen=True)
+class ScaleRate(_ForOneStep):
+    """The learning rate is multiplied; without an optimizer, the gradient."""
+
+    factor: float
+
+    @property
+    def title(self) -> str:
+        return f"learning rate x {self.factor:g}"
+
+    def setting(self, live: Live, number: int, group: dict[str, Any]) -> dict[str, Any]:
+        return {"lr": group.get("lr", 0.0) * self.factor}
+
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        if not live.optimizers and not live.cast.rules:
+            live.memory(self)["leaves"] = leaves_of([total])
+        return total
+
+    def gradients(self, live: Live) -> None:
+        for item in live.memory(self).pop("leaves", ()):
+            if item.grad is not None:
+                item.grad.mul_(self.factor)
+
+
+@dataclass(frozen=True)
+class HoldRate(_ForOneStep):
+    """The learning rate stays at the highest that it has had."""
+
+    @property
+    def title(self) -> str:
+        return "learning rate held at its highest"
+
+    def setting(self, live: Live, number: int, group: dict[str, Any]) -> dict[str, Any]:
+        highest = live.memory(self)
+        name = f"group {number}"
+        start = float(group.get("initial_lr", group.get("lr", 0.0)))
+        highest[name] = max(highest.get(name, start), float(group.get("lr", 0.0)))
+        return {"lr": highest[name]}
+
+
+@dataclass(frozen=True)
+class SetMomentum(_ForOneStep):
+    """Another momentum."""
+
+    value: float = 0.9
+
+    @property
+    def title(self) -> str:
+        return f"momentum {self.value:g}"
+
+    def setting(self, live: Live, number: int, group: dict[str, Any]) -> dict[str, Any]:
+        if "betas" in group:
+            return {"betas": (self.value, min(group["betas"][1], 0.999))}
+        return {"momentum": self.value, "dampening": 0}
+
+
+@dataclass(frozen=True)
+class DropDecay(_ForOneStep):
+    """No weight decay by the optimizer."""
+
+    @property
+    def title(self) -> str:
+        return "no weight decay"
+
+    def setting(self, live: Live, number: int, group: dict[str, Any]) -> dict[str, Any]:
+        return {"weight_decay": 0.0}
+
+
+@dataclass(frozen=True)
+class ReplaceRule(Change):
+    """Another update rule with its customary settings; weight decay stays."""
+
+    rule: str = "Adam"
+    rate: float = 1e-3
+
+    @property
+    def title(self) -> str:
+        return f"{self.rule} with a learning rate of {self.rate:g}"
+
+    def before_step(self, live: Live, optimizer: Optimizer) -> None:
+        live.memory(self)[id(optimizer)] = [item.detach().clone() for item in held([optimizer])]
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        before = live.memory(self).pop(id(optimizer), None)
+        if before is None:
+            return
+        with torch.no_grad():
+            for item, value in zip(held([optimizer]), before, strict=True):
+                item.copy_(value)
+        rules = live.memory(self).setdefault("rules", {})
+        if id(optimizer) not in rules:
+            rules[id(optimizer)] = self._made(optimizer)
+        live.busy = True
+        rules[id(optimizer)].step()
+        live.busy = False
+
+    def _made(self, optimizer: Optimizer) -> Optimizer:
+        groups = [
+            {"params": group["params"], "weight_decay": group.get("weight_decay", 0.0)}
+            for group in optimizer.param_groups
+        ]
+        if self.rule == "Adam":
+            return torch.optim.Adam(groups, lr=self.rate)
+        return torch.optim.SGD(groups, lr=self.rate, momentum=0.9)
+
+
+@dataclass(frozen=True)
+class ClearGradients(Change):
+    """Gradients are cleared before the first ``backward`` of each step."""
+
+    @property
+    def title(self) -> str:
+        return "gradients cleared before backward"
+
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        if live.memory(self).pop("stepped", True):
+            for item in all_parameters(live):
+                item.grad = None
+        return total
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        live.memory(self)["stepped"] = True
+
+
+@dataclass(frozen=True)
+class AddMissing(Change):
+    """Parameters that get gradients and that no optimizer holds are updated like the others."""
+
+    unfreeze: bool = False
+
+    @property
+    def title(self) -> str:
+        frozen = "frozen parameters unfrozen, and " if self.unfreeze else ""
+        return f"{frozen}parameters without an optimizer given to it"
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        if self.unfreeze:
+            for item in network.parameters():
+                if item.is_floating_point():
+                    item.requires_grad_(True)
+
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        live.memory(self).setdefault("leaves", leaves_of([total]))
+        return total
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        update_missing(self, live, optimizer)
+
+
+def update_missing(change: Change, live: Live, optimizer: Optimizer) -> None:
+    """Update with a rule like the given one what no optimizer holds."""
+    memory = live.memory(change)
+    if live.optimizers and optimizer is not live.optimizers[0]:
+        return
+    known = {id(item) for item in held(live.optimizers)}
+    missing = memory.get("missing")
+    if missing is None:
+        leaves = [item for item in memory.get("leaves", ()) if isinstance(item, nn.Parameter)]
+        own = [item for network in live.networks for item in network.parameters()]
+        candidates = {id(item): item for item in (*leaves, *own) if item.requires_grad}
+        missing = [item for key, item in candidates.items() if key not in known]
+        memory["missing"] = missing
+        if missing:
+            memory["rule"] = like(optimizer, missing)
+    if not missing:
+        return
+    rule: Optimizer = memory["rule"]
+    for group in rule.param_groups:
+        group["lr"] = optimizer.param_groups[0].get("lr", group.get("lr"))
+    live.busy = True
+    rule.step()
+    rule.zero_grad()
+    live.busy = False
+
+
+def like(optimizer: Optimizer, parameters: list[Any]) -> Optimizer:
+    """An optimizer of the same class with the same settings for other parameters."""
+    try:
+        return type(optimizer)(parameters, **optimizer.defaults)  # type: ignore[arg-type]
+    except TypeError:
+        return torch.optim.Adam(parameters, lr=1e-3)
+
+
+@dataclass(frozen=True)
+class NoClipping(Change):
+    """The update gets the gradients as ``backward`` left them."""
+
+    @property
+    def title(self) -> str:
+        return "gradients not clipped"
+
+    def gradients(self, live: Live) -> None:
+        live.memory(self)["gradients"] = [
+            (item, item.grad.detach().clone())
+            for item in all_parameters(live) if item.grad is not None
+        ]  # fmt: skip
+
+    def before_step(self, live: Live, optimizer: Optimizer) -> None:
+        with torch.no_grad():
+            for item, gradient in live.memory(self).get("gradients", ()):
+                if item.grad is not None:
+                    item.grad.copy_(gradient)
+
+
+@dataclass(frozen=True)
+class ClipGradients(Change):
+    """Gradients are clipped by their norm."""
+
+    norm: float = 1.0
+
+    @property
+    def title(self) -> str:
+        return f"gradients clipped at a norm of {self.norm:g}"
+
+    def before_step(self, live: Live, optimizer: Optimizer) -> None:
+        nn.utils.clip_grad_norm_(held([optimizer]), self.norm)
+
+
+@dataclass(frozen=True)
+class ScaleLoss(Change):
+    """The number that ``backward`` is called on is multiplied."""
+
+    factor: float
+
+    @property
+    def title(self) -> str:
+        if self.factor == -1:
+            return "sign of the loss flipped"
+        return f"loss x {self.factor:.3g}"
+
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        return total * self.factor
+
+
+@dataclass(frozen=True)
+class DropPenalty(Change):
+    """``backward`` is called on the loss alone, without what was added to it."""
+
+    hears: ClassVar[bool] = True
+
+    @property
+    def title(self) -> str:
+        return "no penalty in the loss"
+
+    def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
+        if live.training and not live.busy:
+            tail = Tail()
+            tail.begin(output)
+            live.memory(self).update(tail=tail, losses=[])
+        return output
+
+    def function(
+        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        memory = live.memory(self)
+        tail: Tail | None = memory.get("tail")
+        if tail is None or live.inside or live.busy or not torch.is_grad_enabled():
+            return NotImplemented
+        output = function(*args, **kwargs)
+        before = len(tail.calls)
+        tail.hear(function, args, kwargs, output)
+        memory["losses"] += [output] * (len(tail.calls) - before)
+        return output
+
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        memory = live.memory(self)
+        tail: Tail | None = memory.get("tail")
+        losses = memory.get("losses", [])
+        memory["tail"] = None
+        if tail is None or not losses:
+            return total
+        scale = tail.split(total).scale or 1.0
+        known = [
+            loss for loss, call in zip(losses, tail.calls, strict=False)
+            if call.name in LOSS_KINDS or call.written_out
+        ]  # fmt: skip
+        return scale * known[0].sum() if known else total

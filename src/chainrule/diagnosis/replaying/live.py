@@ -1,0 +1,364 @@
+"""Live: a replay while it runs; hands what happens to the changes and lays the yardstick on."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from chainrule.analysis.running import first_tensor, tensors_of
+from chainrule.analysis.tracer import same_random_state
+from chainrule.diagnosis.ear import Ear
+from chainrule.diagnosis.losses import LOSS_KINDS
+from chainrule.diagnosis.marker import Marker
+from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.opaque import within_transform
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.messages import Reading, ReplayJob
+from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick
+from chainrule.diagnosis.tail import Tail
+from chainrule.diagnosis.taps import Taps
+
+_BY_HAND = 20  # calls of ``backward`` without an optimizer's step: the loop updates by itself
+
+
+class Live:
+    """The listener of a replay.
+
+    Args:
+        job: what is to be run.
+        cast: networks, optimizers and loaders that were met before the pause.
+        yardstick: is laid on at the job's marks; None for none.
+        tell: sends a message to the conductor.
+
+    Attributes:
+        step: updates made.
+        networks: those that were called with gradients, in order.
+        training: whether the forward pass that is running is one of training.
+    """
+
+    def __init__(
+        self,
+        job: ReplayJob,
+        cast: Cast,
+        yardstick: Yardstick | None,
+        tell: Callable[[tuple[Any, ...]], None],
+    ) -> None:
+        self.job, self.cast, self.yardstick, self._tell = job, cast, yardstick, tell
+        self.changes = job.changes
+        self.step = self.backwards = 0
+        self.networks: list[nn.Module] = []
+        self.training = self.busy = False
+        self.inside = 0  # depth of the forward passes
+        self.totals: list[float] = []
+        self.optimizers: list[Optimizer] = []
+        self.stepped: Callable[[Live], None] = lambda _live: None
+        self.ended: Callable[[str], Any] = lambda _why: None
+        self._memory: dict[Change, dict[str, Any]] = {}
+        self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._own = Cast()  # counts apart from a watcher that may share the other
+        self._marker = Marker(self._own)
+        self._marks = set(job.marks)
+        self._begun = time.perf_counter()
+        self._spent = 0.0
+        self._since = 0
+        self._depth = 0
+        self.taps = _PlayTaps(self)
+        self._mode: Ear | None = None
+        self._at_start = False
+
+    def memory(self, change: Change) -> dict[str, Any]:
+        """What a change remembers during this replay."""
+        return self._memory.setdefault(change, {})
+
+    def open(self) -> None:
+        """Begin."""
+        self.taps.open()
+        hearing = [change for change in self.changes if change.hears]
+        if hearing:
+            self._mode = _Stand(self, hearing)  # type: ignore[assignment]
+            self._mode.__enter__()  # type: ignore[no-untyped-call, union-attr]
+        self._at_start = 0 in self._marks
+
+    @property
+    def root(self) -> nn.Module | None:
+        """The first network."""
+        return self.networks[0] if self.networks else None
+
+    # -- forward
+
+    def called(self, original: Any, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """A module is called; of those inside others nothing is changed."""
+        if self.inside or torch.compiler.is_compiling():
+            return original(module, *args, **kwargs)
+        if next(module.parameters(), None) is None:
+            return original(module, *args, **kwargs)
+        if not self.busy:
+            self.training = torch.is_grad_enabled()
+        if self.training and module not in self._known:
+            self._meet(module)
+        for change in self.changes:
+            args, kwargs = change.forward(self, module, args, kwargs)
+        self.inside += 1
+        try:
+            output = original(module, *args, **kwargs)
+        finally:
+            self.inside -= 1
+        for change in self.changes:
+            output = change.returned(self, module, output)
+        return output
+
+    def _meet(self, module: nn.Module) -> None:
+        self._known.add(module)
+        self.networks.append(module)
+        for change in self.changes:
+            change.meet(self, module)
+        if self._at_start and len(self.networks) == 1:
+            self._at_start = False
+            self.read()
+
+    # -- the yardstick
+
+    def read(self) -> Reading | None:
+        """Lay the yardstick on."""
+        if self.yardstick is None or not self.yardstick.task or self.root is None:
+            return self._read_totals()
+        begun = time.perf_counter()
+        self.busy, self.training = True, False
+        try:
+            with torch.no_grad(), same_random_state(), evaluating(self.networks):
+                loss, error, skill = self.yardstick.measure(self._say)
+        except Exception as failure:  # noqa: BLE001 - a changed network may fail in any way
+            self._tell(("note", f"the yardstick failed: {type(failure).__name__}: {failure}"))
+            loss, error, skill = math.nan, None, math.nan
+        finally:
+            self.busy = False
+            self._spent += time.perf_counter() - begun
+        reading = Reading(self.step, loss, error, skill, self._mean_total())
+        self._tell(("reading", reading))
+        return reading
+
+    def _read_totals(self) -> Reading | None:
+        reading = Reading(self.step, math.nan, None, math.nan, self._mean_total())
+        self._tell(("reading", reading))
+        return reading
+
+    def _mean_total(self) -> float:
+        recent = self.totals[self._since :]
+        self._since = len(self.totals)
+        return sum(recent) / len(recent) if recent else math.nan
+
+    def _say(self, item: Minibatch) -> Tensor | None:
+        root = self.root
+        if root is None:
+            return None
+        if item.leaf < 0:
+            return self._say_inside(root, item)
+        output = root(*item.args, **item.kwargs)
+        leaves = tensors_of(output)
+        if item.leaf >= len(leaves):
+            return None
+        value = leaves[item.leaf]
+        for link in item.links:
+            value = link.follow(value)
+        for change in reversed(self.changes):
+            value = change.read(self, value)
+        return value
+
+    def _say_inside(self, root: nn.Module, item: Minibatch) -> Tensor | None:
+        """What the loss inside the network is given."""
+        tail = Tail()
+        tail.begin(item.target)
+        ear = Ear(lambda function, args, kwargs, output: tail.hear(function, args, kwargs, output))
+        with ear:  # type: ignore[no-untyped-call]
+            root(*item.args, **item.kwargs)
+        call = next((call for call in reversed(tail.calls) if not call.written_out), None)
+        return None if call is None else call.input
+
+    # -- backward
+
+    def backward(self, tensors: Any) -> Any:
+        """``backward`` is called: gives the number that it is to be called on."""
+        if self.busy or self._depth or not isinstance(tensors, Tensor) or within_transform(tensors):
+            return tensors
+        self.backwards += 1
+        if tensors.numel() == 1:
+            self.totals.append(float(tensors.detach()))
+        for change in self.changes:
+            tensors = change.backward(self, tensors)
+        return tensors
+
+    def before_backward(self, tensors: Any) -> None:
+        """Gradients are about to be computed."""
+        self._depth += 1
+
+    def after_backward(self) -> None:
+        """Gradients have been computed."""
+        self._depth -= 1
+        if self._depth or self.busy:
+            return
+        for change in self.changes:
+            change.gradients(self)
+        if not self._marker.is_known and (not self.cast.rules or self.backwards > _BY_HAND):
+            self._stepped()
+
+    def before_grad(self, outputs: Any, inputs: Any, higher: bool) -> bool:
+        """``torch.autograd.grad``: of a step if it is called on parameters."""
+        leaf = first_tensor(inputs)
+        if self.busy or self._depth or higher or leaf is None or within_transform(leaf):
+            return False
+        if not (leaf.is_leaf and leaf.requires_grad):
+            return False
+        self.backwards += 1
+        total = first_tensor(outputs)
+        if total is not None and total.numel() == 1:
+            self.totals.append(float(total.detach()))
+        self._depth += 1
+        return True
+
+    # -- updates
+
+    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer is about to update."""
+        if self.busy:
+            return
+        if not any(item is optimizer for item in self.optimizers):
+            self.optimizers.append(optimizer)
+        for change in self.changes:
+            change.before_step(self, optimizer)
+
+    def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer has updated."""
+        if self.busy:
+            return
+        for change in self.changes:
+            change.after_step(self, optimizer)
+        rule = self._own.rule(optimizer)
+        rule.steps += 1
+        rule.last = self.step + 1
+        if self._marker.stepped(optimizer):
+            self._stepped()
+
+    def _stepped(self) -> None:
+        self.step += 1
+        if self.step in self._marks:
+            self.read()
+        self.stepped(self)
+        if self.job.steps is not None and self.step >= self.job.steps:
+            self.finish("steps")
+        elif time.perf_counter() - self._begun > self.job.seconds:
+            self.finish("seconds")
+
+    def count(self) -> None:
+        """One more step, made by a change."""
+        self.step += 1
+        if self.step in self._marks:
+            self.read()
+
+    def finish(self, why: str, error: str = "", place: Any = None) -> None:
+        """Tell the conductor, and end this process."""
+        if why == "script":
+            for change in self.changes:
+                change.go_on(self)
+        seconds = time.perf_counter() - self._begun
+        if self.step not in self._marks and self.step:
+            self.read()
+        payload = self.ended(why)
+        done = {"ended": why, "steps": self.step, "seconds": seconds, "error": error,
+                "place": place, "totals": _thinned(self.totals), "payload": payload}  # fmt: skip
+        self._tell(("done", done))
+        os._exit(0)
+
+    # -- the rest of what a listener hears
+
+    def made(self, made: Any) -> None:
+        """An optimizer, a schedule or a loader is being constructed."""
+        self.cast.note_made(made)
+
+    def assembled(self, child: nn.Module) -> None:
+        """A module has become part of another."""
+
+    def compiled(self, target: Any, result: Any) -> None:
+        """Nothing is compiled here."""
+
+    def switched(self) -> None:
+        """A module was switched to training or evaluation."""
+
+    def iterated(self, loader: Any) -> None:
+        """A pass over a DataLoader begins."""
+
+
+class _PlayTaps(Taps):
+    """Taps that let the number be changed that ``backward`` is called on."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__(live)
+        self._live = live
+
+    def _backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        heard = super()._backward(original)
+
+        @functools.wraps(original)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            return heard(self._live.backward(tensors), *args, **kwargs)
+
+        return backward
+
+
+class _Stand(TorchFunctionMode):
+    """Lets changes stand in for PyTorch functions."""
+
+    def __init__(self, live: Live, changes: list[Change]) -> None:
+        super().__init__()
+        self._live, self._changes = live, changes
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._live._depth == 0:
+            for change in self._changes:
+                found = change.function(self._live, function, args, kwargs)
+                if found is not NotImplemented:
+                    return found
+        return function(*args, **kwargs)
+
+
+@contextmanager
+def evaluating(networks: list[nn.Module]) -> Iterator[None]:
+    """Networks in evaluation mode; modes and buffers afterwards as they were."""
+    modules = [module for network in networks for module in network.modules()]
+    modes = [module.training for module in modules]
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    before = [buffer.detach().clone() for buffer in buffers]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.data.copy_(value)
+
+
+def _thinned(values: list[float], most: int = 400) -> list[float]:
+    """Means of neighbours, so that curves stay small."""
+    size = -(-len(values) // most) or 1
+    parts = [values[place : place + size] for place in range(0, len(values), size)]
+    return [sum(part) / len(part) for part in parts]
+
+
+def is_loss(function: Any) -> bool:
+    """Whether a function is one of PyTorch's losses."""
+    return str(getattr(function, "__name__", "")).strip("_") in LOSS_KINDS

@@ -1,0 +1,126 @@
+"""Roles: what scouts and baselines do besides running."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from chainrule.analysis.tracer import same_random_state
+from chainrule.diagnosis.beginning import start_of
+from chainrule.diagnosis.budget import Budget
+from chainrule.diagnosis.keeping import Keeping
+from chainrule.diagnosis.marker import Marker
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.live import Live, evaluating
+from chainrule.diagnosis.replaying.messages import ReplayJob, StageJob
+from chainrule.diagnosis.replaying.scout import Scout, scouted
+from chainrule.diagnosis.replaying.traits import (
+    Happening,
+    Trait,
+    happenings_of,
+    traits_of,
+)
+from chainrule.diagnosis.taps import Taps
+from chainrule.diagnosis.watch import Watching
+
+Tell = Callable[[tuple[Any, ...]], None]
+_START_SECONDS = 5.0
+_SHARE = 0.3
+
+
+def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
+    """Make a replay the scout: it hears every step until it has minibatches enough."""
+    scout = Scout(seconds=min(2.5, job.seconds * 0.6))
+    watcher = scout.watcher()
+    watcher.cast = live.cast
+    watcher.marker = Marker(live.cast)
+    taps = Taps(watcher)
+    taps.open()
+    watcher.start()
+    begun = time.perf_counter()
+
+    traits: list[Trait] = []
+    happened: list[Happening] = []
+
+    class Look(Change):
+        """Sees the network before its first step."""
+
+        def meet(self, live: Live, network: nn.Module) -> None:
+            traits.extend(traits_of(network))
+
+        def forward(self, live: Live, network: nn.Module, args: Any, kwargs: Any) -> Any:
+            if not happened and live.training and not live.busy:
+                live.busy = True
+                with suppress(Exception), torch.no_grad(), same_random_state():
+                    with evaluating([network]):
+                        happened.extend(happenings_of(network, args, kwargs))
+                live.busy = False
+            return args, kwargs
+
+    live.changes = (Look(),)
+
+    def report(why: str) -> None:
+        seconds = time.perf_counter() - begun
+        watcher.stop()
+        taps.close()
+        yardstick = scout.yardstick()
+        file = str(Path(stage.scratch) / f"yardstick-{stage.number}.pickle")
+        try:
+            Path(file).write_bytes(pickle.dumps(yardstick))
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            scout.why = f"what was captured cannot be kept: {error}"
+            yardstick = type(yardstick)()
+            Path(file).write_bytes(pickle.dumps(yardstick))
+        found = scouted(
+            scout, yardstick, file, steps=live.step, seconds=seconds, finished=why == "script",
+            traits=tuple(traits), happenings=tuple(happened),
+        )  # fmt: skip
+        tell(("scouted", found))
+        tell(("start", start_of(scout.examples, _START_SECONDS)))
+
+    live.ended = report
+
+
+def watching(live: Live, job: ReplayJob, tell: Tell) -> None:
+    """Make a replay the baseline: symptoms are read while it runs."""
+    watch = Watching(None, Budget(_SHARE, 3), Keeping(None), spectator=_Silent())
+    watch.share_cast(live.cast)
+    watch.start()
+    last = max(job.marks, default=0)
+
+    def stepped(live: Live) -> None:
+        if live.step == last:
+            tell(("watched", watch.glance()))
+
+    def ended(_why: str) -> Any:
+        return watch.glance()
+
+    live.stepped, live.ended = stepped, ended
+
+
+class _Silent:
+    """Nobody is told while the watch lasts."""
+
+    def stepped(self, watching: Watching) -> None:
+        """Nothing."""
+
+    def found(self, finding: Any) -> None:
+        """Nothing."""
+
+    def broken(self, message: str) -> None:
+        """Nothing."""
+
+
+def alone() -> bool:
+    """Whether this process cannot be forked safely: an accelerator is in use."""
+    import torch
+
+    return not hasattr(os, "fork") or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]

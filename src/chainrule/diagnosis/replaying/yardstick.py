@@ -1,0 +1,338 @@
+"""Yardstick: what a network says on fixed minibatches, measured in a way no change can move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.analysis.running import tensors_of
+from chainrule.diagnosis.losses import BINARY, CLASSES, LossCall
+from chainrule.diagnosis.tail import Heard
+from chainrule.diagnosis.turn import Pass
+
+_EXAMPLES = 384
+_COOLER = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 50.0, 200.0)
+_WORST = -1.0
+_MOST_CLASSES = 20
+NUMBERS, WHOLE, SHARES = "numbers", "whole numbers", "shares"
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """One function between a network's output and the loss; ``spots`` are filled in anew."""
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    spots: tuple[int, ...]
+
+    def follow(self, value: Tensor) -> Tensor:
+        args = [value if place in self.spots else item for place, item in enumerate(self.args)]
+        found: Tensor = self.function(*args, **self.kwargs)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Minibatch:
+    """What the network was given, what it should have said, and how to find what it says.
+
+    Attributes:
+        args, kwargs: of the forward pass.
+        target: of the loss call.
+        leaf: which of the tensors of the output leads to the loss; -1: the loss is computed inside
+            the network.
+        links: functions from there to the loss call.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    target: Tensor
+    leaf: int = 0
+    links: tuple[Link, ...] = ()
+
+    @property
+    def examples(self) -> int:
+        """Examples in it."""
+        return len(self.target) if self.target.dim() else 1
+
+    @property
+    def inputs(self) -> Tensor | None:
+        """The first tensor that the network gets."""
+        return next(iter(tensors_of((list(self.args), self.kwargs))), None)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        found = tensors_of((list(self.args), self.kwargs))
+        return sum(item.numel() * item.element_size() for item in (*found, self.target))
+
+
+def minibatch_of(called: Pass, call: LossCall, trail: Sequence[Heard]) -> Minibatch | None:
+    """A minibatch as it was heard; None where the way to the loss is not known."""
+    if call.target is None:
+        return None
+    leaves = [id(item) for item in tensors_of(called.output)]
+    made = {id(entry.output): entry for entry in trail}
+    links: list[Link] = []
+    current: Tensor = call.input
+    while id(current) not in leaves:
+        entry = made.get(id(current))
+        if entry is None or len(links) > 12:
+            return Minibatch(*_copied(called), _copy(call.target), -1)
+        link, before = _link(entry, set(made) | set(leaves))
+        if before is None:
+            return None
+        links.insert(0, link)
+        current = before
+    leaf = leaves.index(id(current))
+    return Minibatch(*_copied(called), _copy(call.target), leaf, tuple(links))
+
+
+def _link(entry: Heard, known: set[int]) -> tuple[Link, Tensor | None]:
+    source = next(
+        (item for item in entry.args if isinstance(item, Tensor) and id(item) in known), None
+    )
+    spots = tuple(place for place, item in enumerate(entry.args) if item is source)
+    args = tuple(_copy(item) if isinstance(item, Tensor) else item for item in entry.args)
+    return Link(entry.function, args, entry.kwargs, spots), source
+
+
+def _copied(called: Pass) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args = tuple(_deep(item) for item in called.args)
+    return args, {name: _deep(item) for name, item in called.kwargs.items()}
+
+
+def _deep(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return _copy(value)
+    if isinstance(value, dict):
+        return {name: _deep(item) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_deep(item) for item in value)
+    return value
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone()
+
+
+@dataclass(eq=False)
+class Yardstick:
+    """Fixed minibatches and what is asked of them.
+
+    Attributes:
+        minibatches: those that are measured.
+        pool: all that were captured, for changes that draw minibatches anew.
+        task: "classes", "binary", "numbers", "whole numbers" (numbers that are classes), "shares"
+            (one column per class); "" where only the training loss itself can be compared.
+        wants: what the loss wants to be given.
+        function: of the loss.
+        ignored: target that does not count.
+        classes: the values that targets take; empty for numbers.
+    """
+
+    minibatches: list[Minibatch] = field(default_factory=list)
+    pool: list[Minibatch] = field(default_factory=list)
+    task: str = ""
+    wants: str = "logits"
+    function: str = ""
+    ignored: int = -100
+    classes: tuple[float, ...] = ()
+
+    def measure(self, say: Callable[[Minibatch], Tensor | None]) -> tuple[float, float | None, float]:
+        """Loss, error and skill of what is said on the minibatches.
+
+        Args:
+            say: minibatch -> what the network gives the loss.
+        """
+        said, wanted = [], []
+        for item in self.minibatches:
+            answer = say(item)
+            if answer is None:
+                return math.nan, None, math.nan
+            said.append(answer.detach())
+            wanted.append(item.target)
+        if self.task in (CLASSES, BINARY, WHOLE, SHARES):
+            return self._classes(said, wanted)
+        return self._numbers(said, wanted)
+
+    def shares(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Values of the targets and their shares over all captured minibatches."""
+        if self.task not in (CLASSES, BINARY, WHOLE, SHARES):
+            return (), ()
+        if self.task == SHARES:
+            labels = torch.cat([item.target.argmax(1) for item in self.pool])
+        else:
+            labels = torch.cat([item.target.reshape(-1) for item in self.pool])
+            if self.task == CLASSES and labels.is_floating_point():
+                return (), ()
+            labels = labels[labels != self.ignored]
+        values, counts = torch.unique(labels, return_counts=True)
+        total = float(counts.sum())
+        return tuple(map(float, values.tolist())), tuple(count / total for count in counts.tolist())
+
+    # -- numbers
+
+    def _numbers(self, said: list[Tensor], wanted: list[Tensor]) -> tuple[float, float | None, float]:
+        if any(one.numel() != two.numel() for one, two in zip(said, wanted, strict=True)):
+            return math.nan, None, math.nan
+        target = torch.cat([_rows(item) for item in wanted]).double()
+        answer = torch.cat(
+            [_rows(one.reshape(two.shape)) for one, two in zip(said, wanted, strict=True)]
+        ).double()
+        finite = target.isfinite()
+        target, answer = torch.where(finite, target, 0.0), torch.where(finite, answer, 0.0)
+        if self.function in ("l1_loss",):
+            missed = (answer - target).abs().mean()
+            spread = (target - target.median(0).values).abs().mean()
+        else:
+            missed = ((answer - target) ** 2).mean()
+            spread = ((target - target.mean(0)) ** 2).mean()
+        loss = float(missed / spread) if float(spread) > 0 else math.nan
+        return loss, None, _skill(1 - loss)
+
+    # -- classes
+
+    def _classes(self, said: list[Tensor], wanted: list[Tensor]) -> tuple[float, float | None, float]:
+        pairs = [self._scores(one, two) for one, two in zip(said, wanted, strict=True)]
+        if any(item is None for item in pairs):
+            return math.nan, None, math.nan
+        scores = torch.cat([item[0] for item in pairs if item]).double()
+        labels = torch.cat([item[1] for item in pairs if item])
+        kept = labels != self.ignored
+        scores, labels = scores[kept], labels[kept]
+        if not len(labels) or not bool(scores.isfinite().all()):
+            return math.inf, 1.0, _WORST
+        present, counts = torch.unique(labels, return_counts=True)
+        chosen = scores.argmax(1)
+        recalls = [float((chosen[labels == name] == name).double().mean()) for name in present]
+        error = 1 - sum(recalls) / len(recalls)
+        by_error = 1 - error / (1 - 1 / len(recalls)) if len(recalls) > 1 else 1 - error
+        shares = counts.double() / counts.sum()
+        entropy = float(-(shares * shares.log()).sum())
+        if self.task in (WHOLE, SHARES) or "margin" in self.function or self.function == "svm_loss":
+            return error, error, _skill(by_error)
+        loss = self._cooled(scores, labels)
+        by_loss = 1 - loss / entropy if entropy > 0 else by_error
+        return loss, error, _skill((by_error + max(by_loss, _WORST)) / 2)
+
+    @staticmethod
+    def _cooled(scores: Tensor, labels: Tensor) -> float:
+        """Cross entropy (nats) at the temperature, at least 1, that suits: being sure is no fault."""
+        losses = [
+            float(torch.nn.functional.cross_entropy(scores / cooler, labels)) for cooler in _COOLER
+        ]
+        return min(losses)
+
+    def _scores(self, said: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
+        """(rows, classes) scores and (rows,) class numbers."""
+        said = said.float() if said.dtype in (torch.float16, torch.bfloat16) else said
+        if self.task == CLASSES:
+            return self._of_classes(said, wanted)
+        if self.task == SHARES:
+            return said.reshape(len(wanted), -1), wanted.reshape(len(wanted), -1).argmax(1)
+        if said.numel() == wanted.numel():
+            values = torch.tensor(self.classes, dtype=torch.double)
+            labels = (wanted.reshape(-1, 1).double() - values).abs().argmin(1)
+            if self.task == WHOLE:
+                return -((said.reshape(-1, 1).double() - values) ** 2), labels
+            logits = self._logits(said.reshape(-1))
+            return torch.stack([torch.zeros_like(logits), logits], 1), labels
+        if said.dim() == 2 and len(said) == wanted.numel():  # a score for each class, after a change
+            values = torch.tensor(self.classes, dtype=torch.double)
+            return said, (wanted.reshape(-1, 1).double() - values).abs().argmin(1)
+        return None
+
+    def _logits(self, said: Tensor) -> Tensor:
+        squashed = bool((said >= 0).all()) and bool((said <= 1).all())
+        if self.wants != "probabilities" and not squashed:
+            return said
+        return torch.logit(said.double().clamp(1e-7, 1 - 1e-7))
+
+    def _of_classes(self, said: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
+        axis = 1 if said.dim() > 1 else 0
+        rows = said.movedim(axis, -1).reshape(-1, said.shape[axis]).double()
+        if wanted.is_floating_point() and wanted.shape == said.shape:
+            wanted = wanted.argmax(axis)
+        labels = wanted.reshape(-1).long()
+        if len(labels) != len(rows) or rows.shape[1] < 2:
+            return None
+        sums = rows.sum(1)
+        if bool((rows >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all()):
+            rows = rows.clamp_min(1e-30).log()
+        return rows, labels
+
+
+def _rows(value: Tensor) -> Tensor:
+    return value.reshape(len(value), -1) if value.dim() else value.reshape(1, 1)
+
+
+def _skill(value: float) -> float:
+    return max(_WORST, min(1.0, value)) if math.isfinite(value) else _WORST
+
+
+def yardstick_of(pool: list[Minibatch], call: LossCall) -> Yardstick:
+    """A yardstick for a task, as its loss call shows it.
+
+    Args:
+        pool: captured minibatches.
+        call: one of its loss calls.
+    """
+    measured = _spread(pool)
+    found = Yardstick(measured, pool, _task(call, measured), call.kind.wants, call.kind.name)
+    found.ignored = int(call.options.get("ignore_index", -100))
+    if found.task in (BINARY, WHOLE):
+        values = torch.unique(torch.cat([item.target.reshape(-1) for item in measured]))
+        found.classes = tuple(values.tolist())
+        if found.task == BINARY and len(values) > 2:
+            return replace(found, task=NUMBERS)
+    return found
+
+
+def _spread(pool: list[Minibatch]) -> list[Minibatch]:
+    """Minibatches from all over the pool, with a few hundred examples."""
+    if not pool:
+        return []
+    count = max(2, min(len(pool), math.ceil(_EXAMPLES / max(pool[0].examples, 1))))
+    return [pool[index * len(pool) // count] for index in range(min(count, len(pool)))]
+
+
+def _task(call: LossCall, measured: list[Minibatch]) -> str:
+    """What kind of answer is wanted, by the targets rather than by the loss."""
+    if not measured:
+        return ""
+    if call.kind.task in (CLASSES, BINARY):
+        return call.kind.task
+    target = torch.cat([item.target.reshape(-1) for item in measured])
+    first = measured[0].target
+    if target.is_complex() or target.dtype == torch.bool:
+        return ""
+    if first.dim() == 2 and first.shape[1] > 1 and _one_hot(measured):
+        return SHARES
+    same = call.input.numel() == (0 if call.target is None else call.target.numel())
+    values = torch.unique(target)
+    whole = bool((target == target.round()).all())
+    if whole and 1 < len(values) <= _MOST_CLASSES and _counted_up(values) and same:
+        return WHOLE
+    if not same and call.input.dim() != 2:
+        return ""
+    return NUMBERS if target.is_floating_point() else ""
+
+
+def _counted_up(values: Tensor) -> bool:
+    """0, 1, 2, ... or 1, 2, 3, ... or -1, 1."""
+    steps = torch.diff(values.double())
+    return bool((steps == 1).all()) and float(values[0]) in (0.0, 1.0) or values.tolist() == [-1, 1]
+
+
+def _one_hot(measured: list[Minibatch]) -> bool:
+    return all(
+        bool(((item.target == 0) | (item.target == 1)).all())
+        and bool((item.target.sum(1) == 1).all())
+        for item in measured
+    )
