@@ -18,6 +18,7 @@ from chainrule.cli.describe import (
     convolutionalize_command,
     describe_command,
 )
+from chainrule.cli.diagnose import diagnose_command
 from chainrule.cli.flow import flow_command
 from chainrule.cli.runs import runs_app
 from chainrule.cli.train import train_command
@@ -61,7 +62,15 @@ app.command(
     context_settings={
         "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False,
     },
-)(watch_command)  # fmt: skip
+)(watch_command)
+app.command(
+    "diagnose",
+    cls=PanelCommand,
+    options_metavar="[OPTIONS] SCRIPT [ITS ARGUMENTS]...",
+    context_settings={
+        "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False,
+    },
+)(diagnose_command)  # fmt: skip
 app.add_typer(runs_app)
 
 

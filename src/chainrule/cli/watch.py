@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from chainrule.cli.script_words import check_writable, finite, number_of, split_words, write_text
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.script import Ending, Script
@@ -78,41 +79,17 @@ def watch_command(
 
 
 def _words(rest: list[str], module: str | None) -> tuple[Script, dict[str, Any]]:
-    from chainrule.cli.script_arguments import words_of
     from chainrule.diagnosis.script import find_script
-    from chainrule.errors import ScriptError
 
-    if module is not None:
-        rest = [module, *rest]
-    if not rest:
-        raise ScriptError("script is missing: name a Python file that trains, or -m MODULE")
-    if rest[0].startswith("-") and rest[0] != "-":
-        raise ScriptError(
-            f"option '{rest[0]}' is not one of chainrule watch: see chainrule watch --help; the "
-            "script's own options stand behind its name"
-        )
-    script = find_script(rest[0], module=module is not None)
-    source = (
-        ""
-        if script.path is None or script.path.is_dir()
-        else script.path.read_text("utf-8", "replace")
-    )
-    words = words_of(rest, _OPTIONS, _FLAGS, source)
-    return find_script(words.script, words.theirs, module=module is not None), dict(words.ours)
+    name, theirs, ours = split_words(rest, module, "watch", _OPTIONS, _FLAGS)
+    return find_script(name, theirs, module=module is not None), dict(ours)
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """Options that stood behind the script are still text."""
-    from chainrule.errors import RecipeError
-
     checked = dict(options)
     for name, kind in (("steps", int), ("seconds", float), ("share", float)):
-        value = options[name]
-        if isinstance(value, str):
-            try:
-                checked[name] = kind(value)
-            except ValueError:
-                raise RecipeError(f"{name} got '{value}', wants a number") from None
+        checked[name] = number_of(name, options[name], kind)
     for name in ("runs", "tensorboard", "json"):
         if isinstance(options[name], str):
             checked[name] = Path(options[name])
@@ -135,7 +112,7 @@ def _watch(script: Script, options: dict[str, Any], quiet: bool) -> int:
     target = options.pop("json")
     if target is not None and str(target) != "-":
         target = target.absolute()
-        _check_writable(target)
+        check_writable("json", target)
     options["name"] = options["name"] or Path(script.name).stem
     teller = Teller(quiet)
     watching = watch(spectator=teller, **options)
@@ -171,11 +148,11 @@ def _finished(
     _report(watching)
     answer = watching.result
     if target is not None:
-        text = json.dumps(_finite(answer.to_dict()))
+        text = json.dumps(finite(answer.to_dict()))
         if str(target) == "-":
             typer.echo(text)
         else:
-            _write(target, text)
+            write_text(target, text)
     if not quiet:
         from chainrule.report.terminal import show
 
@@ -210,28 +187,6 @@ def _report(watching: Watching) -> None:
     error = keep_page(watching)
     if error:
         typer.echo(f"chainrule: {error}", err=True)
-
-
-def _check_writable(path: Path) -> None:
-    from chainrule.errors import RunError
-
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise RunError(f"json file '{path}' cannot be written: choose another with --json")
-
-
-def _write(path: Path, text: str) -> None:
-    from chainrule.record.atomic import write_atomically
-
-    write_atomically(path, (text + "\n").encode())
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: None stands for it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 class Teller:

@@ -10,12 +10,13 @@ from typing import Any
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes import hypotheses_of
+from chainrule.diagnosis.choice import Choice
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import Resupply
 from chainrule.diagnosis.replaying.crew import Company, Crew, check_jobs
 from chainrule.diagnosis.replaying.messages import Outcome
 from chainrule.diagnosis.script import Script, find_script
-from chainrule.diagnosis.search import NOTHING, Changes, Search, _LOWEST, _NEAR
+from chainrule.diagnosis.search import LOWEST, NOTHING, Changes, Search
 from chainrule.diagnosis.source import applied, diff, read_source
 from chainrule.diagnosis.verdict import (
     CANNOT_TELL,
@@ -28,7 +29,8 @@ from chainrule.diagnosis.verdict import (
     Diagnosis,
     ReplaySeen,
 )
-from chainrule.errors import RecipeError
+from chainrule.errors import RecipeError, RunError
+from chainrule.record.store import RunStore
 
 Tell = Callable[[str], None]
 
@@ -68,6 +70,39 @@ def diagnose(
     return Examination(found, None, seconds, steps, check_jobs(jobs), seeds, tell).run()
 
 
+def diagnose_run(
+    run: str,
+    *,
+    runs: str | Path = "runs",
+    seconds: float = 120.0,
+    steps: int | None = None,
+    jobs: int | None = None,
+    seeds: int = 3,
+    tell: Tell = lambda _line: None,
+) -> Diagnosis:
+    """Find out why one of our own recorded runs does not learn, by training it again.
+
+    Args:
+        run: its identifier, or "last".
+        runs: folder of the run store.
+        seconds, steps, jobs, seeds, tell: as for ``diagnose``.
+
+    Raises:
+        RunError: there is no such run, or it was only watched.
+    """
+    check_options(seconds, steps, seeds)
+    record = RunStore(runs).run(run)
+    if "watched" in record.recipe:
+        raise RunError(
+            f"run '{record.id}' was watched, not trained by chainrule: diagnose its script "
+            f"({record.recipe['watched']})"
+        )
+    name = f"run {record.id}"
+    return Examination(
+        None, dict(record.recipe), seconds, steps, check_jobs(jobs), seeds, tell, name
+    ).run()
+
+
 def check_options(seconds: float, steps: int | None, seeds: int) -> None:
     """Refuse numbers that cannot be used.
 
@@ -87,13 +122,13 @@ class Examination:
 
     def __init__(
         self, script: Script | None, recipe: dict[str, Any] | None, seconds: float,
-        steps: int | None, jobs: int, seeds: int, tell: Tell,
+        steps: int | None, jobs: int, seeds: int, tell: Tell, name: str = "",
     ) -> None:  # fmt: skip
         self.script, self.recipe = script, recipe
         self.seconds, self.steps, self.jobs, self.seeds = seconds, steps, jobs, seeds
         self._tell = tell
         self._begun = time.perf_counter()
-        self._name = "the run" if script is None else " ".join([script.name, *script.arguments])
+        self._name = name if script is None else " ".join([script.name, *script.arguments])
         self.controls: list[tuple[str, bool]] = []
         self.unseen: list[str] = []
 
@@ -118,78 +153,28 @@ class Examination:
         hypotheses, failed = hypotheses_of(case)
         self.unseen += [*failed, *search.unseen]
         search.prepare(range(1, self.seeds))
-        search.singles(case, hypotheses)
+        search.singles(hypotheses)
         case.baseline = search.runs.get((NOTHING, 0), case.baseline)
-        search.combine(case, hypotheses)
-        verdict = self._judged(case, search, hypotheses)
-        return verdict
+        if not search.explained(hypotheses):
+            search.together(hypotheses)
+        return self._judged(case, search, hypotheses)
 
     # -- what it comes to
 
     def _judged(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
-        base, best = search.baseline(), search.best()
-        certain = self._certain(search, hypotheses)
-        fails = not search.learns(base)
-        if not fails and not certain:
-            return self._learned(case, search, hypotheses)
-        cures = self._smallest(search, hypotheses, fails)
+        choice = Choice(search, hypotheses)
+        cures = choice.smallest()
         if not cures:
-            return self._without_cure(case, search, hypotheses, base, best)
-        chosen = self._named(search, hypotheses, cures)
+            base = search.baseline()
+            certain = any(item.weight >= CERTAIN for item in hypotheses)
+            if base >= LOWEST and base >= 0.6 * search.best() and not certain:
+                return self._learned(case, search, hypotheses)
+            return self._without_cure(case, search, hypotheses)
         seeds = range(self.seeds)
         search.confirm(cures, seeds)
         proved = search.holds(cures, seeds)
         self._check_controls(search, cures)
-        return self._told(case, search, hypotheses, chosen, cures, proved, fails)
-
-    def _certain(self, search: Search, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-        """Faults of structure whose removal helps at all."""
-        base = search.baseline()
-        return [
-            item for item in hypotheses
-            if item.weight >= CERTAIN and search.skill(frozenset((item.change,))) > base + 0.03
-        ]
-
-    def _smallest(self, search: Search, hypotheses: list[Hypothesis], fails: bool) -> Changes:
-        """The smallest set of changes that restores what can be reached."""
-        weights = {item.change: item.weight for item in hypotheses}
-        known = [
-            (search.skill(changes), changes) for (changes, seed) in search.runs
-            if seed == 0 and changes and not math.isnan(search.skill(changes))
-        ]
-        if not known:
-            return NOTHING
-        base = search.baseline()
-        top = max(value for value, _ in known)
-        singles = [
-            (value, changes) for value, changes in known
-            if len(changes) == 1 and value > base + 0.03 and search.learns(value)
-            and value >= top - max(_NEAR, 0.08 * top)
-        ]  # fmt: skip
-        if singles:
-            return max(singles, key=lambda pair: (
-                _weight(pair[1], weights), round(pair[0], 2)))[1]  # fmt: skip
-        if not fails:
-            sure = [item for item in self._certain(search, hypotheses)]
-            best = max(sure, key=lambda item: search.skill(frozenset((item.change,))))
-            return frozenset((best.change,))
-        value, start = max(known, key=lambda pair: (round(pair[0], 2), -len(pair[1])))
-        if len(start) == 1:
-            start = search.grow(hypotheses, start)
-        if search.skill(start) <= base + 0.05:
-            return NOTHING
-        return search.shrink(start, weights)
-
-    def _named(
-        self, search: Search, hypotheses: list[Hypothesis], cures: Changes
-    ) -> list[Hypothesis]:
-        """For each change the hypothesis that it speaks for most."""
-        chosen = []
-        for change in cures:
-            same = [item for item in hypotheses if item.change == change]
-            if same:
-                chosen.append(max(same, key=lambda item: item.weight))
-        return sorted(chosen, key=lambda item: -item.weight)
+        return self._told(case, search, choice, cures, proved)
 
     def _check_controls(self, search: Search, cures: Changes) -> None:
         """Labels shuffled on purpose must not be learned; nothing changed must change nothing."""
@@ -216,17 +201,15 @@ class Examination:
                 self.controls.append(("shuffled labels are not learned", held))
 
     def _told(
-        self, case: Case, search: Search, hypotheses: list[Hypothesis], chosen: list[Hypothesis],
-        cures: Changes, proved: bool, fails: bool,
-    ) -> Diagnosis:  # fmt: skip
+        self, case: Case, search: Search, choice: Choice, cures: Changes, proved: bool
+    ) -> Diagnosis:
+        hypotheses, chosen = choice.hypotheses, choice.named(cures)
         base, after = search.baseline(), search.skill(cures)
-        if not chosen:
-            return self._without_cure(case, search, hypotheses, base, search.best())
         broken = [name for name, held in self.controls if not held]
         status = PROVED if proved and not broken else LIKELY
         evidence = {
-            "baseline": [round(search.baseline(seed), 3) for seed in range(self.seeds)],
-            "changed": [round(search.skill(cures, seed), 3) for seed in range(self.seeds)],
+            "baseline": [_rounded(search.baseline(seed)) for seed in range(self.seeds)],
+            "changed": [_rounded(search.skill(cures, seed)) for seed in range(self.seeds)],
         }
         causes = tuple(self._cause(item, status, evidence) for item in chosen)
         if broken:
@@ -234,20 +217,28 @@ class Examination:
                 CANNOT_TELL, f"a control failed: {broken[0]} does not hold", case, search,
                 hypotheses, causes=causes,
             )  # fmt: skip
+        certain = any(item.weight >= CERTAIN for item in chosen)
+        if status == LIKELY and not certain and self._is_split(search, cures):
+            return self._end(
+                CANNOT_TELL, "what makes a difference with one seed makes none with another", case,
+                search, hypotheses,
+            )  # fmt: skip
         names = " and ".join(item.code for item in chosen)
-        if status == LIKELY and not any(item.weight >= CERTAIN for item in chosen):
-            if not fails or after < base + 0.1:
-                return self._end(
-                    CANNOT_TELL, "no change made a difference over all seeds", case, search,
-                    hypotheses,
-                )  # fmt: skip
+        without = "it" if len(chosen) == 1 else "them"
         return self._end(
             FAULTY,
-            f"{names}: without it the network goes from {_percent(base)} to {_percent(after)} of "
-            "the way from the constant predictor to perfect answers",
-            case, search, hypotheses, causes=causes,
-            equivalent=self._equivalent(search, hypotheses, chosen, cures),
+            f"{names}: without {without} the network goes from {_percent(base)} to "
+            f"{_percent(after)} of the way from the constant predictor to perfect answers",
+            case, search, hypotheses, causes=causes, equivalent=choice.equivalent(chosen, cures),
         )  # fmt: skip
+
+    def _is_split(self, search: Search, cures: Changes) -> bool:
+        """Whether in a seed that was tried the change makes no difference that counts."""
+        pairs = [
+            (search.baseline(seed), search.skill(cures, seed)) for seed in range(self.seeds)
+        ]
+        tried = [pair for pair in pairs if not any(math.isnan(value) for value in pair)]
+        return any(two - one < 0.1 for one, two in tried)
 
     def _cause(self, item: Hypothesis, status: str, evidence: dict[str, Any]) -> CauseFound:
         place = item.at
@@ -263,19 +254,6 @@ class Examination:
             intervention=item.change.title,
         )  # fmt: skip
 
-    def _equivalent(
-        self, search: Search, hypotheses: list[Hypothesis], chosen: list[Hypothesis],
-        cures: Changes,
-    ) -> tuple[tuple[str, ...], ...]:  # fmt: skip
-        named = {item.code for item in chosen}
-        after = search.skill(cures)
-        found: dict[tuple[str, ...], None] = {}
-        for item in hypotheses:
-            value = search.skill(frozenset((item.change,)))
-            if item.code not in named and value >= after - _NEAR:
-                found[(item.code,)] = None
-        return tuple(found)
-
     def _learned(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
         base, best = search.baseline(), search.best()
         if math.isnan(base):
@@ -283,7 +261,7 @@ class Examination:
                 CANNOT_TELL, f"there is nothing to measure by: {case.scouted.why}", case, search,
                 hypotheses,
             )  # fmt: skip
-        if best < _LOWEST:
+        if best < LOWEST:
             return self._end(
                 CANNOT_TELL, "neither the run nor any replay of it got better than the constant "
                 "predictor", case, search, hypotheses,
@@ -301,8 +279,9 @@ class Examination:
         )  # fmt: skip
 
     def _without_cure(
-        self, case: Case, search: Search, hypotheses: list[Hypothesis], base: float, best: float
+        self, case: Case, search: Search, hypotheses: list[Hypothesis]
     ) -> Diagnosis:
+        base = search.baseline()
         certain = [item for item in hypotheses if item.weight >= CERTAIN]
         if certain:
             causes = tuple(self._cause(item, LIKELY, {}) for item in certain[:1])
@@ -357,8 +336,8 @@ class Examination:
         )  # fmt: skip
 
 
-def _weight(changes: Changes, weights: dict[Any, int]) -> int:
-    return min((weights.get(change, 0) for change in changes), default=0)
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
 
 
 def _percent(value: float) -> str:

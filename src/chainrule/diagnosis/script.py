@@ -75,6 +75,11 @@ def find_script(name: str, arguments: Sequence[str] = (), *, module: bool = Fals
     return script
 
 
+def is_script(name: str) -> bool:
+    """Whether there is a file or folder of that name, or it is meant to be one."""
+    return Path(name).exists() or name.endswith((".py", ".ipynb")) or "/" in name
+
+
 def _near(path: Path) -> str:
     """What lies in the folder and is spelled alike."""
     try:

@@ -6,11 +6,9 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis, late_skill
-from chainrule.diagnosis.causes import hypotheses_of
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.crew import Crew
@@ -19,39 +17,14 @@ from chainrule.diagnosis.symptoms import symptoms_of
 
 _MARKS = 12
 _LEAST, _MOST = 40, 3000  # steps of a replay
-_ROOM = 0.12  # of skill: less than this is no fault, but advice
-_SHARE = 0.85  # of the best skill: a network that reaches it learns
-_NEAR = 0.06  # skills this near are alike
-_LOWEST = 0.1  # below this nothing has been learned
+NEAR = 0.06  # skills this near are alike
+LOWEST = 0.1  # below this nothing has been learned
+# what a change has to bring before its absence is a fault, by the weight of what speaks for it:
+# (gain in skill, skill without it as a share of that with it)
+NEEDED = {CERTAIN: (0.03, 1.0), SYMPTOM: (0.12, 0.85), TRIED: (0.25, 0.6)}
 Changes = frozenset[Change]
 NOTHING: Changes = frozenset()
 
-
-@dataclass
-class Found:
-    """What a search has come to.
-
-    Attributes:
-        case: the run as it is.
-        hypotheses: all that were raised.
-        cures: the hypotheses of the smallest set.
-        equivalent: other sets that cure as well.
-        runs: outcomes by changes and seed.
-        reproduced: whether the failure is there in all seeds.
-        seeds: seeds that were tried with the cure.
-        proved: whether the rule of evidence holds.
-    """
-
-    case: Case
-    hypotheses: list[Hypothesis] = field(default_factory=list)
-    cures: list[Hypothesis] = field(default_factory=list)
-    equivalent: list[list[Hypothesis]] = field(default_factory=list)
-    runs: dict[tuple[Changes, int], Outcome] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
-    proved: bool = False
-    unseen: list[str] = field(default_factory=list)
-    fails: bool = False
-    reference: float = math.nan
 
 
 class Search:
@@ -249,31 +222,29 @@ class Search:
              if not math.isnan(value := self.skill(changes))), default=math.nan,
         )  # fmt: skip
 
-    def learns(self, value: float) -> bool:
-        """Whether a skill is near enough to the best that was reached."""
-        best = self.best()
-        return value >= _SHARE * best or value > best - _ROOM
-
     # -- the search
 
-    def singles(self, case: Case, hypotheses: list[Hypothesis]) -> None:
+    def singles(self, hypotheses: list[Hypothesis]) -> None:
         """Each change by itself: cheap ones first, hopeless ones stopped early."""
         now = [item for item in hypotheses if not item.later]
-        sets = list(dict.fromkeys(frozenset((item.change,)) for item in now))
+        sets = list(dict.fromkeys(alone(item) for item in now))
         self._tell(f"{len(sets)} replays with one change each")
         self.run(sets, race=True)
-        self._collect()
-        if self.learns(self.skill_of_best_single(hypotheses)) and self.best() > 0.5:
-            known = [item for item in hypotheses if item.later and item.weight >= SYMPTOM]
-        else:
-            known = [item for item in hypotheses if item.later]
-        if known:
-            self.run(list(dict.fromkeys(frozenset((i.change,)) for i in known)), race=True)
+        later = [item for item in hypotheses if item.later]
+        if self.explained(hypotheses):
+            later = [item for item in later if item.weight >= SYMPTOM]
+        self.run(list(dict.fromkeys(alone(item) for item in later)), race=True)
 
-    def skill_of_best_single(self, hypotheses: list[Hypothesis]) -> float:
-        """Of all that were run alone."""
-        known = [self.skill(frozenset((item.change,))) for item in hypotheses]
-        return max((value for value in known if not math.isnan(value)), default=math.nan)
+    def explained(self, hypotheses: list[Hypothesis]) -> bool:
+        """Whether a change that something speaks for has cured by itself, or nothing is wrong."""
+        best, base = self.best(), self.baseline()
+        if not counts(TRIED, base, best) and base > 0.5:
+            return True
+        return any(
+            item.weight >= SYMPTOM and counts(item.weight, base, value) and value > best - NEAR
+            for item in hypotheses
+            if not math.isnan(value := self.skill(alone(item)))
+        )
 
     def best_of_each(self, hypotheses: list[Hypothesis], least: int) -> list[Hypothesis]:
         """For every code the change that did best by itself."""
@@ -281,70 +252,24 @@ class Search:
         for item in hypotheses:
             if item.weight < least:
                 continue
-            value = self.skill(frozenset((item.change,)))
-            value = -2.0 if math.isnan(value) else value
             before = chosen.get(item.code)
-            if before is None or value > _or(self.skill(frozenset((before.change,))), -2.0):
+            value = known(self.skill(alone(item)), -2.0)
+            if before is None or value > known(self.skill(alone(before)), -2.0):
                 chosen[item.code] = item
         return list(chosen.values())
 
-    def combine(self, case: Case, hypotheses: list[Hypothesis]) -> None:
-        """Several changes together, where no single one restores what can be reached."""
+    def together(self, hypotheses: list[Hypothesis]) -> list[Changes]:
+        """All that something speaks for at once, as it is and with a rule that suits most."""
         strong = self.best_of_each(hypotheses, SYMPTOM)
-        if len(strong) > 1:
-            together = compatible([item.change for item in strong])
-            sets = [together]
-            adam = frozenset((*_without_rates(together), ReplaceRule("Adam", 1e-3)))
-            fast = frozenset((*_without_rates(together), ReplaceRule("Adam", 1e-2)))
-            sets += [adam, fast]
-            self._tell("changes together")
-            self.run(sets)
-
-    def grow(self, hypotheses: list[Hypothesis], start: Changes) -> Changes:
-        """Add, one after the other, the change that helps most."""
-        current = start
-        pool = self.best_of_each(hypotheses, TRIED)
-        pool.sort(key=lambda item: (-item.weight, -_or(self.skill(frozenset((item.change,))), -1)))
-        for _ in range(3):
-            if self.learns(self.skill(current)) or self.left < self.seconds * 0.2:
-                break
-            options = [
-                compatible([*current, item.change]) for item in pool[:10]
-                if item.change not in current
-            ]
-            options += [
-                compatible([*current, item.change]) for item in hypotheses
-                if item.weight >= SYMPTOM and item.change not in current
-            ]
-            options = [item for item in dict.fromkeys(options) if item != current]
-            self._tell(f"pairs: {len(options)} replays")
-            self.run(options[:14], race=True)
-            scored = [(self.skill(item), item) for item in options]
-            scored = [pair for pair in scored if not math.isnan(pair[0])]
-            if not scored:
-                break
-            top = max(scored, key=lambda pair: pair[0])
-            if top[0] <= self.skill(current) + 0.02:
-                break
-            current = top[1]
-        return current
-
-    def shrink(self, start: Changes, weights: dict[Change, int]) -> Changes:
-        """Leave out, one after the other, what is not needed."""
-        current = start
-        while len(current) > 1 and self.left > self.seconds * 0.1:
-            smaller = [current - {change} for change in current]
-            self.run(smaller)
-            full = self.skill(current)
-            enough = [
-                (weights.get(next(iter(current - item)), 0), -self.skill(item), item)
-                for item in smaller
-                if self.skill(item) >= full - _NEAR
-            ]
-            if not enough:
-                break
-            current = min(enough, key=lambda entry: entry[:2])[2]
-        return current
+        if len(strong) < 2:
+            return []
+        strong.sort(key=lambda item: item.weight)
+        every = compatible([item.change for item in strong])
+        rest = [item for item in every if not isinstance(item, ScaleRate | ReplaceRule)]
+        sets = [every, *(frozenset((*rest, ReplaceRule("Adam", rate))) for rate in (1e-3, 1e-2))]
+        self._tell("changes together")
+        self.run(sets)
+        return sets
 
     def confirm(self, cures: Changes, seeds: Sequence[int]) -> None:
         """Baseline and cure over several seeds or data orders."""
@@ -366,8 +291,31 @@ class Search:
         return min(with_cure) > max(without) + max(0.03, min(spread, 0.5))
 
 
+def alone(item: Hypothesis) -> Changes:
+    """The change of a hypothesis by itself."""
+    return frozenset((item.change,))
+
+
+def counts(weight: int, without: float, with_it: float) -> bool:
+    """Whether the gain is large enough for a fault of this weight.
+
+    Examples:
+        >>> counts(CERTAIN, 0.80, 0.85), counts(TRIED, 0.80, 0.85), counts(TRIED, 0.2, 0.9)
+        (True, False, True)
+    """
+    if math.isnan(without) or math.isnan(with_it):
+        return False
+    gain, share = NEEDED[weight]
+    return with_it - without >= gain and max(without, 0.0) <= share * with_it
+
+
 def compatible(changes: Sequence[Change]) -> Changes:
-    """Changes that can act together: of two of one kind the last."""
+    """Changes that can act together: of two of one kind the last.
+
+    Examples:
+        >>> sorted(item.title for item in compatible([ScaleRate(10.0), ReplaceRule()]))
+        ['Adam with a learning rate of 0.001']
+    """
     chosen: dict[Any, Change] = {}
     for change in changes:
         chosen[type(change)] = change
@@ -376,12 +324,11 @@ def compatible(changes: Sequence[Change]) -> Changes:
     return frozenset(chosen.values())
 
 
-def _without_rates(changes: Changes) -> Changes:
-    return frozenset(item for item in changes if not isinstance(item, ScaleRate | ReplaceRule))
+def known(value: float, other: float) -> float:
+    """A value, or another where there is none.
 
-
-def _or(value: float, other: float) -> float:
+    Examples:
+        >>> known(float("nan"), 1.0)
+        1.0
+    """
     return other if math.isnan(value) else value
-
-
-__all__ = ["CERTAIN", "NOTHING", "Changes", "Found", "Search", "compatible", "hypotheses_of"]

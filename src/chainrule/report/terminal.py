@@ -37,6 +37,7 @@ def show(answer: Any, *, to_error: bool = False) -> None:
     import chainrule.report.curved
     import chainrule.report.derived
     import chainrule.report.described
+    import chainrule.report.diagnosed
     import chainrule.report.flowed
     import chainrule.report.watched  # noqa: F401 - registers the looks of more answers
 

@@ -193,9 +193,11 @@ def too_few(case: Case) -> Iterator[Hypothesis]:
     if not case.scouted.finished or case.scouted.steps > 3000:
         return
     known = [item.skill for item in case.baseline.readings if item.step > 0]
-    rising = len(known) < 3 or known[-1] > known[len(known) // 2] + 0.02
-    if not rising:
+    rise = 1.0 if len(known) < 3 else known[-1] - known[len(known) // 2]
+    ratios = update_ratios(case)
+    if rise < 0.02:
         return
+    usual = not ratios or median(ratios) > 3e-4
     yield Hypothesis(
         "too-few-steps", MoreSteps(5.0), SYMPTOM if case.scouted.steps < 300 else TRIED,
         f"the script makes {case.scouted.steps:,} updates, and is still getting better at its end",

@@ -22,6 +22,8 @@ class Change:
         hears: whether ``function`` is to be told of every PyTorch function that is called.
         at_setup: whether it acts on what the script does before its first step, so that the script
             is run again from its beginning.
+        late: whether its ``after_step`` comes after those of others: it puts something back.
+        moves_loss: whether training losses with it and without it are not to be compared.
 
     Examples:
         >>> Change().title
@@ -30,6 +32,8 @@ class Change:
 
     hears: ClassVar[bool] = False
     at_setup: ClassVar[bool] = False
+    late: ClassVar[bool] = False
+    moves_loss: ClassVar[bool] = False
 
     @property
     def title(self) -> str:

@@ -241,7 +241,7 @@ class Live:
         """An optimizer has updated."""
         if self.busy:
             return
-        for change in self.changes:
+        for change in sorted(self.changes, key=lambda item: item.late):
             change.after_step(self, optimizer)
         rule = self._own.rule(optimizer)
         rule.steps += 1

@@ -30,6 +30,7 @@ def name_of_function(function: Any) -> str:
 class LossChange(Change):
     """Stands in for the calls of PyTorch's loss functions while a network is trained."""
 
+    moves_loss: ClassVar[bool] = True
     hears: ClassVar[bool] = True
 
     def loss(

@@ -37,6 +37,8 @@ def all_parameters(live: Live) -> list[Tensor]:
 class _ForOneStep(Change):
     """Settings of parameter groups that are others during the update, and afterwards as before."""
 
+    late: ClassVar[bool] = True
+
     def setting(self, live: Live, number: int, group: dict[str, Any]) -> dict[str, Any]:
         """The changed settings of a group."""
         raise NotImplementedError
@@ -278,6 +280,7 @@ class ClipGradients(Change):
 class ScaleLoss(Change):
     """The number that ``backward`` is called on is multiplied."""
 
+    moves_loss: ClassVar[bool] = True
     factor: float
 
     @property
@@ -294,6 +297,7 @@ class ScaleLoss(Change):
 class DropPenalty(Change):
     """``backward`` is called on the loss alone, without what was added to it."""
 
+    moves_loss: ClassVar[bool] = True
     hears: ClassVar[bool] = True
 
     @property

@@ -1,0 +1,1 @@
+"""The suite of faulty and healthy training scripts; RECIPE.md says how it grows."""

@@ -1,0 +1,162 @@
+"""Choice: the smallest set of changes that restores learning, out of what the replays showed."""
+
+from __future__ import annotations
+
+import math
+
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
+from chainrule.diagnosis.search import (
+    NEAR,
+    NOTHING,
+    Changes,
+    Search,
+    alone,
+    compatible,
+    counts,
+    known,
+)
+
+# of cures that are alike the one that comes first is named: what stands nearer to the beginning of
+# the chain (data, then weights, then signals) explains what follows, and the particular explains
+# more than the general
+_ORDER = (
+    "non-finite-data", "labels-misaligned", "labels-wrongly-encoded", "shapes-broadcast",
+    "same-batch-repeated", "loss-sign-flipped", "parameters-not-optimized", "graph-detached",
+    "gradients-not-cleared", "wrong-mode", "loss-expects-logits", "output-activation-wrong",
+    "loss-unsuited", "inputs-not-normalized", "targets-not-scaled", "numerical-overflow",
+    "symmetric-initialization", "initialization-too-large", "initialization-too-small",
+    "dropout-too-strong", "regularization-too-strong", "augmentation-too-strong",
+    "batchnorm-misused", "missing-nonlinearity", "loss-not-averaged", "gradients-clipped-too-hard",
+    "learning-rate-decays-too-soon", "momentum-too-high", "classes-imbalanced",
+    "data-not-shuffled", "batch-size-unsuited", "vanishing-gradients", "dead-relu",
+    "saturated-activations", "exploding-gradients", "capacity-too-small", "too-few-steps",
+    "learning-rate-too-high", "learning-rate-too-low", "optimizer-unsuited",
+)  # fmt: skip
+_MOST = 4
+
+
+class Choice:
+    """Looks for the smallest set.
+
+    Args:
+        search: knows what was run, and runs more.
+        hypotheses: all that were raised.
+    """
+
+    def __init__(self, search: Search, hypotheses: list[Hypothesis]) -> None:
+        self.search, self.hypotheses = search, hypotheses
+        self._weights: dict[object, int] = {}
+        for item in hypotheses:
+            self._weights[item.change] = max(self._weights.get(item.change, 0), item.weight)
+
+    def smallest(self) -> Changes:
+        """The set; empty where nothing that counts makes a difference."""
+        grown = self.grow(NOTHING)
+        whole = max(
+            (key for key, seed in self.search.runs if seed == 0 and len(key) > 1),
+            key=lambda key: known(self.search.skill(key), -2.0), default=NOTHING,
+        )  # fmt: skip
+        base, reached = self.search.baseline(), self.search.skill(grown)
+        if len(whole) > 1 and counts(SYMPTOM, max(reached, base), self.search.skill(whole)):
+            return self.shrink(whole)
+        return self.shrink(grown) if len(grown) > 1 else grown
+
+    def grow(self, start: Changes) -> Changes:
+        """Add the changes that count, the weightiest first, one after the other."""
+        current = start
+        for size in range(_MOST):
+            options = self._options(current, size)
+            if size:
+                self.search.run([option for option, _ in options], race=True)
+            best = self._best(current, options)
+            if best is None:
+                break
+            current = best
+            if self.search.skill(current) > 0.95 or self.search.left < 0.15 * self.search.seconds:
+                break
+        return current
+
+    def _options(self, current: Changes, size: int) -> list[tuple[Changes, Hypothesis]]:
+        """The set with one more change."""
+        if not size:
+            return [(alone(item), item) for item in self.hypotheses]
+        strong = [item for item in self.hypotheses if item.weight >= SYMPTOM]
+        tried = [item for item in self.search.best_of_each(self.hypotheses, TRIED)
+                 if item.weight == TRIED]  # fmt: skip
+        tried.sort(key=lambda item: -known(self.search.skill(alone(item)), -1.0))
+        found = []
+        for item in (*strong, *tried[:6]):
+            option = compatible([*current, item.change])
+            if item.change not in current and len(option) > len(current):
+                found.append((option, item))
+        return found[:14]
+
+    def _best(
+        self, current: Changes, options: list[tuple[Changes, Hypothesis]]
+    ) -> Changes | None:
+        """Of the options that count the best; of those that are alike the one to be named."""
+        before = self.search.skill(current)
+        counted = [
+            (self.search.skill(option), option, item) for option, item in options
+            if counts(item.weight, before, self.search.skill(option))
+        ]  # fmt: skip
+        if not counted:
+            return None
+        certain = [entry for entry in counted if entry[2].weight >= CERTAIN]
+        pool = certain or counted
+        top = max(value for value, _, _ in pool)
+        near = [entry for entry in pool if entry[0] >= top - max(NEAR, 0.08 * abs(top))]
+        return min(near, key=lambda entry: (-entry[2].weight, rank(entry[2].code), -entry[0]))[1]
+
+    def shrink(self, start: Changes) -> Changes:
+        """Leave out, one after the other, what is not needed."""
+        current = start
+        while len(current) > 1 and self.search.left > 2:
+            smaller = {change: current - {change} for change in current}
+            self.search.run(list(smaller.values()))
+            full = self.search.skill(current)
+            spare = [
+                (self._weights.get(change, TRIED), -self.search.skill(rest), repr(change), rest)
+                for change, rest in smaller.items()
+                if not math.isnan(self.search.skill(rest))
+                and not counts(self._weights.get(change, TRIED), self.search.skill(rest), full)
+            ]
+            if not spare:
+                break
+            current = min(spare, key=lambda entry: entry[:3])[3]
+        return current
+
+    def named(self, cures: Changes) -> list[Hypothesis]:
+        """For each change the hypothesis that it speaks for most."""
+        chosen = []
+        for change in cures:
+            same = [item for item in self.hypotheses if item.change == change]
+            if same:
+                chosen.append(min(same, key=lambda item: (-item.weight, rank(item.code))))
+        return sorted(chosen, key=lambda item: (-item.weight, rank(item.code)))
+
+    def equivalent(self, chosen: list[Hypothesis], cures: Changes) -> tuple[tuple[str, ...], ...]:
+        """Codes of other changes that cure as well: alone, or in the place of one of the set."""
+        names = {item.code for item in chosen}
+        after = self.search.skill(cures)
+        found: dict[tuple[str, ...], None] = {}
+        for item in self.hypotheses:
+            for option in (alone(item), *(
+                compatible([*(cures - {change}), item.change]) for change in cures
+            )):
+                value = self.search.skill(option)
+                if item.code in names or math.isnan(value) or value < after - NEAR:
+                    continue
+                rest = [one.code for one in chosen if one.change in option]
+                found[tuple(sorted({*rest, item.code}))] = None
+        return tuple(codes for codes in found if set(codes) != names)
+
+
+def rank(code: str) -> int:
+    """Where a code stands in the order of explanation.
+
+    Examples:
+        >>> rank("inputs-not-normalized") < rank("learning-rate-too-high")
+        True
+    """
+    return _ORDER.index(code) if code in _ORDER else len(_ORDER)
