@@ -84,9 +84,14 @@ def main(names: list[str], seconds: float, keep: bool, folder: str = "") -> None
         if folder:
             (Path(folder) / f"{entry.name}.json").write_text(json.dumps(found, indent=1))
         rows.append(row)
-        mark = "ok  " if row["exact"] or (not entry.faults and row["verdict"] == "healthy") else "MISS"
-        print(f"{mark} {row['name']:32s} {','.join(row['faults']) or 'healthy':40s} -> "
-              f"{row['verdict']} {row['named']} line={row['line']} {row['seconds']:.0f}s", flush=True)
+        mark = (
+            "ok  " if row["exact"] or (not entry.faults and row["verdict"] == "healthy") else "MISS"
+        )
+        print(
+            f"{mark} {row['name']:32s} {','.join(row['faults']) or 'healthy':40s} -> "
+            f"{row['verdict']} {row['named']} line={row['line']} {row['seconds']:.0f}s",
+            flush=True,
+        )
         if mark == "MISS":
             print(f"       {row['reason']}  eq={row['equivalent']}", flush=True)
     sums = summary(rows)

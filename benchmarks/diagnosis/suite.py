@@ -45,9 +45,7 @@ def read(path: Path) -> Entry:
     body = text.replace(head, head.strip().splitlines()[0], 1)
     faulty, lines = _version(body, "faulty")
     fixed, _ = _version(body, "fixed")
-    return Entry(
-        path.stem, _field(head, "faults"), _field(head, "also"), faulty, fixed, lines
-    )
+    return Entry(path.stem, _field(head, "faults"), _field(head, "also"), faulty, fixed, lines)
 
 
 def _field(head: str, name: str) -> tuple[str, ...]:

@@ -60,7 +60,9 @@ app.command(
     cls=PanelCommand,
     options_metavar="[OPTIONS] SCRIPT [ITS ARGUMENTS]...",
     context_settings={
-        "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False,
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
     },
 )(watch_command)
 app.command(

@@ -25,9 +25,7 @@ def diagnose_command(
         str | None,
         typer.Option("-m", "--module", help="Diagnose a module, as in python -m package.module."),
     ] = None,
-    seconds: Annotated[
-        float, typer.Option(help="About how long the diagnosis may take.")
-    ] = 120.0,
+    seconds: Annotated[float, typer.Option(help="About how long the diagnosis may take.")] = 120.0,
     steps: Annotated[
         int | None, typer.Option(help="Updates of each replay; by default what the time allows.")
     ] = None,
@@ -43,7 +41,8 @@ def diagnose_command(
     json_output: Annotated[
         Path | None,
         typer.Option(
-            "--json", help="Write the diagnosis as JSON; - for standard output.",
+            "--json",
+            help="Write the diagnosis as JSON; - for standard output.",
             rich_help_panel=_SHOW,
         ),
     ] = None,
@@ -113,7 +112,7 @@ def _is_run(name: str, runs: Path) -> bool:
     if not runs.exists():
         return False
     store = RunStore(runs)
-    return name == "last" or any(run.id == name for run in store.runs())
+    return name == "last" or any(run.id == name for run in store.runs().runs)
 
 
 def _show(answer: Diagnosis, options: dict[str, Any], quiet: bool) -> None:

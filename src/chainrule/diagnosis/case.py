@@ -34,8 +34,8 @@ class Hypothesis:
         evidence: numbers by name.
         place: line; None where it is not known.
         edits: that mend it in the user's file; empty where they are not known.
-        advice: worth saying even where the network learns.
         later: replay it only when nothing cheaper has cured.
+        held: it is judged by the data that the script evaluates on.
     """
 
     code: str
@@ -47,6 +47,7 @@ class Hypothesis:
     place: Place | None = field(default=None, compare=False)
     edits: tuple[Edit, ...] = field(default=(), compare=False)
     later: bool = False
+    held: bool = False
 
     @property
     def at(self) -> Place | None:
@@ -159,4 +160,13 @@ def late_skill(outcome: Outcome) -> float:
     last = known[-2:] if len(known) > 3 else known[-1:]
     if any(math.isnan(value) for value in last):
         return math.nan
+    return sum(last) / len(last)
+
+
+def late_held(outcome: Outcome) -> float:
+    """Skill on what the script evaluates on, at the end."""
+    known = [item.held for item in outcome.readings if item.step > 0 and item.held == item.held]
+    if not known:
+        return math.nan
+    last = known[-2:] if len(known) > 3 else known[-1:]
     return sum(last) / len(last)

@@ -91,9 +91,7 @@ class Choice:
                 found.append((option, item))
         return found[:14]
 
-    def _best(
-        self, current: Changes, options: list[tuple[Changes, Hypothesis]]
-    ) -> Changes | None:
+    def _best(self, current: Changes, options: list[tuple[Changes, Hypothesis]]) -> Changes | None:
         """Of the options that count the best; of those that are alike the one to be named."""
         before = self.search.skill(current)
         counted = [
@@ -141,9 +139,10 @@ class Choice:
         after = self.search.skill(cures)
         found: dict[tuple[str, ...], None] = {}
         for item in self.hypotheses:
-            for option in (alone(item), *(
-                compatible([*(cures - {change}), item.change]) for change in cures
-            )):
+            for option in (
+                alone(item),
+                *(compatible([*(cures - {change}), item.change]) for change in cures),
+            ):
                 value = self.search.skill(option)
                 if item.code in names or math.isnan(value) or value < after - NEAR:
                     continue

@@ -16,7 +16,7 @@ from chainrule.diagnosis.replaying.changes.feeding import Resupply
 from chainrule.diagnosis.replaying.crew import Company, Crew, check_jobs
 from chainrule.diagnosis.replaying.messages import Outcome
 from chainrule.diagnosis.script import Script, find_script
-from chainrule.diagnosis.search import LOWEST, NOTHING, Changes, Search
+from chainrule.diagnosis.search import LOWEST, NOTHING, Changes, Search, alone
 from chainrule.diagnosis.source import applied, diff, read_source
 from chainrule.diagnosis.verdict import (
     CANNOT_TELL,
@@ -153,7 +153,7 @@ class Examination:
         hypotheses, failed = hypotheses_of(case)
         self.unseen += [*failed, *search.unseen]
         search.prepare(range(1, self.seeds))
-        search.singles(hypotheses)
+        search.singles([item for item in hypotheses if not item.held])
         case.baseline = search.runs.get((NOTHING, 0), case.baseline)
         if not search.explained(hypotheses):
             search.together(hypotheses)
@@ -162,9 +162,13 @@ class Examination:
     # -- what it comes to
 
     def _judged(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
-        choice = Choice(search, hypotheses)
+        choice = Choice(search, [item for item in hypotheses if not item.held])
         cures = choice.smallest()
+        if not cures and any(item.held for item in hypotheses):
+            choice = self._by_evaluation(search, hypotheses)
+            cures = choice.smallest()
         if not cures:
+            search.held = False
             base = search.baseline()
             certain = any(item.weight >= CERTAIN for item in hypotheses)
             if base >= LOWEST and base >= 0.6 * search.best() and not certain:
@@ -175,6 +179,13 @@ class Examination:
         proved = search.holds(cures, seeds)
         self._check_controls(search, cures)
         return self._told(case, search, choice, cures, proved)
+
+    def _by_evaluation(self, search: Search, hypotheses: list[Hypothesis]) -> Choice:
+        """It fits: what of the data that the script evaluates on?"""
+        held = [item for item in hypotheses if item.held]
+        search.held = True
+        search.run([alone(item) for item in held])
+        return Choice(search, held)
 
     def _check_controls(self, search: Search, cures: Changes) -> None:
         """Labels shuffled on purpose must not be learned; nothing changed must change nothing."""
@@ -234,9 +245,7 @@ class Examination:
 
     def _is_split(self, search: Search, cures: Changes) -> bool:
         """Whether in a seed that was tried the change makes no difference that counts."""
-        pairs = [
-            (search.baseline(seed), search.skill(cures, seed)) for seed in range(self.seeds)
-        ]
+        pairs = [(search.baseline(seed), search.skill(cures, seed)) for seed in range(self.seeds)]
         tried = [pair for pair in pairs if not any(math.isnan(value) for value in pair)]
         return any(two - one < 0.1 for one, two in tried)
 
@@ -270,17 +279,18 @@ class Examination:
         for item in hypotheses:
             value = search.skill(frozenset((item.change,)))
             if value > base + 0.05:
-                advice.append(Advice(item.code, f"{item.change.title}: {_percent(value)} in place "
-                                     f"of {_percent(base)} after {search.steps:,} steps"))  # fmt: skip
+                text = (
+                    f"{item.change.title}: {_percent(value)} in place of {_percent(base)} after "
+                    f"{search.steps:,} steps"
+                )
+                advice.append(Advice(item.code, text))
         return self._end(
             HEALTHY, f"the network learns ({_percent(base)} of the way from the constant predictor "
             "to perfect answers), and no change does clearly better", case, search, hypotheses,
             advice=tuple(advice[:5]),
         )  # fmt: skip
 
-    def _without_cure(
-        self, case: Case, search: Search, hypotheses: list[Hypothesis]
-    ) -> Diagnosis:
+    def _without_cure(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
         base = search.baseline()
         certain = [item for item in hypotheses if item.weight >= CERTAIN]
         if certain:

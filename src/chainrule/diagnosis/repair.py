@@ -57,7 +57,7 @@ def set_argument(
     literal = source.literal(given)
     if literal is not None:
         try:
-            before = float(eval(source.text_of(literal), {"__builtins__": {}}))  # noqa: S307
+            before = float(eval(source.text_of(literal), {"__builtins__": {}}))
         except (SyntaxError, NameError, TypeError, ValueError):
             return ()
         return (source.replace(literal, number(change(before))),)
@@ -172,9 +172,7 @@ def _without_element(source: Source, elements: Sequence[ast.expr], node: ast.exp
             node.end_lineno or node.lineno, node.end_col_offset or 0, "",
         )  # fmt: skip
     after = elements[1]
-    return Edit(
-        source.file, node.lineno, node.col_offset, after.lineno, after.col_offset, ""
-    )
+    return Edit(source.file, node.lineno, node.col_offset, after.lineno, after.col_offset, "")
 
 
 def rename_call(case: Case, names: Sequence[str], to: Callable[[str], str], every: bool) -> Edits:

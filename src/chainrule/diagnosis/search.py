@@ -8,7 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis, late_skill
+from chainrule.diagnosis.case import (
+    CERTAIN,
+    SYMPTOM,
+    TRIED,
+    Case,
+    Hypothesis,
+    late_held,
+    late_skill,
+)
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.crew import Crew
@@ -16,7 +24,7 @@ from chainrule.diagnosis.replaying.messages import BASELINE, REPLAY, Outcome, Re
 from chainrule.diagnosis.symptoms import symptoms_of
 
 _MARKS = 12
-_LEAST, _MOST = 40, 3000  # steps of a replay
+_LEAST, _MOST = 40, 2500  # steps of a replay
 NEAR = 0.06  # skills this near are alike
 LOWEST = 0.1  # below this nothing has been learned
 # what a change has to bring before its absence is a fault, by the weight of what speaks for it:
@@ -24,7 +32,6 @@ LOWEST = 0.1  # below this nothing has been learned
 NEEDED = {CERTAIN: (0.03, 1.0), SYMPTOM: (0.12, 0.85), TRIED: (0.25, 0.6)}
 Changes = frozenset[Change]
 NOTHING: Changes = frozenset()
-
 
 
 class Search:
@@ -48,9 +55,10 @@ class Search:
         self.runs: dict[tuple[Changes, int], Outcome] = {}
         self._planned: dict[int, tuple[Changes, int]] = {}
         self._glance: Any = None
+        self.unseen: tuple[str, ...] = ()
         self.steps = 0
         self._marks: tuple[int, ...] = ()
-        self._titles: dict[Changes, str] = {}
+        self.held = False  # whether skills are those on what the script evaluates on
         crew.heard = self._heard
 
     # -- time
@@ -82,7 +90,7 @@ class Search:
         if self._steps is not None:
             wanted = self._steps
         else:
-            wanted = int(max(_LEAST, min(_MOST, self.seconds / 25 / max(pace, 1e-5))))
+            wanted = int(max(_LEAST, min(_MOST, self.seconds / 40 / max(pace, 1e-5))))
         if scouted.finished:
             wanted = min(wanted, max(scouted.steps, 1))
         self.steps = wanted
@@ -144,10 +152,13 @@ class Search:
                 self.runs[key] = outcome
 
     def _is_done(self, changes: Changes, seed: int = 0) -> bool:
-        return any(
-            outcome.job.number and self._planned.get(outcome.job.number) == (changes, seed)
-            for outcome in self.crew._done
-        ) or (changes, seed) in self.runs
+        return (
+            any(
+                outcome.job.number and self._planned.get(outcome.job.number) == (changes, seed)
+                for outcome in self.crew._done
+            )
+            or (changes, seed) in self.runs
+        )
 
     def run(self, sets: Iterable[Changes], seeds: Sequence[int] = (0,), race: bool = False) -> None:
         """Run what has not been run yet."""
@@ -164,9 +175,7 @@ class Search:
         if last.step < self.steps / 3 or math.isnan(last.skill):
             return True
         mine = self._at((NOTHING, 0), last.step)
-        best = max(
-            (self._at(key, last.step) for key in self.runs if key[1] == 0), default=math.nan
-        )
+        best = max((self._at(key, last.step) for key in self.runs if key[1] == 0), default=math.nan)
         hopeless = last.skill < mine + 0.03 and best > last.skill + 0.25
         return not hopeless
 
@@ -186,11 +195,15 @@ class Search:
             return math.nan
         if not any(item.step > 0 for item in outcome.readings):
             return -1.0 if outcome.ended in ("lost", "failed") else math.nan
+        if self.held:
+            return late_held(outcome)
         found = late_skill(outcome)
         if math.isnan(found):
             return self._by_loss(changes, seed)
-        return -1.0 if outcome.ended == "failed" and found > 0 and not self._ended(outcome) else (
-            found
+        return (
+            -1.0
+            if outcome.ended == "failed" and found > 0 and not self._ended(outcome)
+            else (found)
         )
 
     def _ended(self, outcome: Outcome) -> bool:
@@ -225,20 +238,25 @@ class Search:
     # -- the search
 
     def singles(self, hypotheses: list[Hypothesis]) -> None:
-        """Each change by itself: cheap ones first, hopeless ones stopped early."""
-        now = [item for item in hypotheses if not item.later]
-        sets = list(dict.fromkeys(alone(item) for item in now))
-        self._tell(f"{len(sets)} replays with one change each")
-        self.run(sets, race=True)
-        later = [item for item in hypotheses if item.later]
-        if self.explained(hypotheses):
-            later = [item for item in later if item.weight >= SYMPTOM]
-        self.run(list(dict.fromkeys(alone(item) for item in later)), race=True)
+        """Each change by itself: what something speaks for first, the usual suspects after it."""
+        spoken = [item for item in hypotheses if item.weight >= SYMPTOM]
+        stages = (
+            [item for item in spoken if not item.later],
+            [item for item in spoken if item.later],
+            [item for item in hypotheses if item.weight < SYMPTOM and not item.later],
+            [item for item in hypotheses if item.weight < SYMPTOM and item.later],
+        )
+        for stage in stages:
+            sets = [item for item in dict.fromkeys(alone(one) for one in stage)]
+            self._tell(f"{len(sets)} replays with one change each")
+            self.run(sets, race=True)
+            if self.explained(hypotheses):
+                break
 
     def explained(self, hypotheses: list[Hypothesis]) -> bool:
         """Whether a change that something speaks for has cured by itself, or nothing is wrong."""
         best, base = self.best(), self.baseline()
-        if not counts(TRIED, base, best) and base > 0.5:
+        if not counts(TRIED, base, best) and base > 0.6:
             return True
         return any(
             item.weight >= SYMPTOM and counts(item.weight, base, value) and value > best - NEAR

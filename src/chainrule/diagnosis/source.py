@@ -82,7 +82,8 @@ class Source:
     def call_at(self, line: int, *names: str) -> ast.Call | None:
         """The call that covers a line, the outermost that begins last."""
         found = [
-            node for node in self.calls(*names)
+            node
+            for node in self.calls(*names)
             if node.lineno <= line <= (node.end_lineno or node.lineno)
         ]
         return min(found, key=lambda node: (line - node.lineno, node.col_offset), default=None)
@@ -126,7 +127,7 @@ class Source:
         name = _name(node)
         if not name:
             return None
-        found = [item for item in self._settings(name)]
+        found = list(self._settings(name))
         numbers = [item for item in found if is_number(item)]
         if len(numbers) == 1:
             return numbers[0]
@@ -137,10 +138,10 @@ class Source:
     def _settings(self, name: str) -> Iterator[ast.expr]:
         """All that is assigned to a name, wherever."""
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Assign) and any(_name(item) == name for item in node.targets):
-                yield node.value
-            elif isinstance(node, ast.AnnAssign) and _name(node.target) == name and node.value:
-                yield node.value
+            if (
+                isinstance(node, ast.Assign) and any(_name(item) == name for item in node.targets)
+            ) or (isinstance(node, ast.AnnAssign) and _name(node.target) == name and node.value):
+                yield node.value  # type: ignore[misc]
             elif isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == name:

@@ -51,7 +51,9 @@ def _cause(item: CauseFound) -> list[RenderableType]:
     if "baseline" in item.evidence:
         parts.append(Text(f"  Skill by seed: {seeds(item)}."))
     if item.fix:
-        parts.append(Syntax(item.fix.rstrip(), "diff", theme="ansi_light", background_color="default"))
+        parts.append(
+            Syntax(item.fix.rstrip(), "diff", theme="ansi_light", background_color="default")
+        )
     if item.checked is not None:
         said = "was run and learned" if item.checked else "was run and did not learn"
         parts.append(Text(f"  The script with this change {said}."))

@@ -13,6 +13,7 @@ from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import (
     CleanData,
     GoOn,
+    MatchStatistics,
     OneOrder,
     Resupply,
     RollDataset,
@@ -232,3 +233,30 @@ def _next_line(case: Case) -> Place | None:
             if "iter" in source.text_of(node):
                 return Place(source.file, node.lineno)
     return None
+
+
+@cause("train-test-mismatch", "evaluated on data that are not made like those of training")
+def mismatch(case: Case) -> Iterator[Hypothesis]:
+    apart = case.scouted.held_scale
+    if not case.scouted.held or math.isnan(apart) or apart < 0.3:
+        return
+    yield Hypothesis(
+        "train-test-mismatch", MatchStatistics(), SYMPTOM,
+        f"the inputs that it is evaluated on differ from those of training by {apart:.2g} (mean in "
+        "standard deviations, or logarithm of the spread)",
+        "prepare both in the same way, with the statistics of the training set",
+        {"apart": apart}, _evaluation_line(case), held=True,
+    )  # fmt: skip
+
+
+def _evaluation_line(case: Case) -> Place | None:
+    """The second line that makes inputs a tensor: where the data of the evaluation are made."""
+    for source in case.sources():
+        for number, line in enumerate(source.text.splitlines(), 1):
+            words = line.split("=")[0].lower()
+            if "=" in line and any(w in words for w in ("test", "val", "held")) and (
+                "mean" in line or "std" in line or "tensor" in line or "/" in line
+                or "scal" in line or "transform" in line
+            ):  # fmt: skip
+                return Place(source.file, number)
+    return _call_line(case)

@@ -20,7 +20,7 @@ from chainrule.diagnosis.replaying.changes.losing import (
     UseCrossEntropy,
 )
 from chainrule.diagnosis.replaying.changes.updating import DropDecay, DropPenalty, ScaleLoss
-from chainrule.diagnosis.source import Edit
+from chainrule.diagnosis.source import Edit, is_number
 
 _SOFT = ("softmax", "Softmax", "sigmoid", "Sigmoid")
 _BOUNDED = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "hardtanh": (-1.0, 1.0),
@@ -130,7 +130,8 @@ def _wrong_axis(case: Case) -> Iterator[Hypothesis]:
             yield Hypothesis(
                 "output-activation-wrong", DropOutputActivation(item.name, item.index, 1), CERTAIN,
                 f"{item.name} over axis 0 compares the examples of a minibatch with each other",
-                "dim=1", {"axis": 0}, _activation_line(case, item.name), _axis_edit(case, item.name),
+                "dim=1", {"axis": 0}, _activation_line(case, item.name),
+                _axis_edit(case, item.name),
             )  # fmt: skip
             return
         if item.name == "softmax" and item.units == 1 and item.output:
@@ -215,15 +216,16 @@ def _minus(case: Case) -> tuple[Edit, ...]:
             if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
                 text = source.text_of(node.operand)
                 inner = node.operand
-                if isinstance(inner, ast.Constant) or "loss" not in text.lower() and (
-                    "criterion" not in text and "entropy" not in text and "mse" not in text
+                if isinstance(inner, ast.Constant) or (
+                    "loss" not in text.lower()
+                    and ("criterion" not in text and "entropy" not in text and "mse" not in text)
                 ):
                     continue
                 return (source.replace(node, text),)
     for source in case.sources():
-        node = next(iter(source.calls("backward")), None)
-        if node is not None and isinstance(node.func, ast.Attribute):
-            return (source.replace(node.func.value, f"(-{source.text_of(node.func.value)})"),)
+        call = next(iter(source.calls("backward")), None)
+        if call is not None and isinstance(call.func, ast.Attribute):
+            return (source.replace(call.func.value, f"(-{source.text_of(call.func.value)})"),)
     return ()
 
 
@@ -252,16 +254,19 @@ def _mean(case: Case, place: Place | None) -> tuple[Edit, ...]:
         for node in source.calls():
             for item in node.keywords:
                 value = item.value
-                if item.arg == "reduction" and isinstance(value, ast.Constant):
-                    if value.value == "sum":
-                        return (source.replace(value, '"mean"'),)
+                if (
+                    item.arg == "reduction"
+                    and isinstance(value, ast.Constant)
+                    and value.value == "sum"
+                ):
+                    return (source.replace(value, '"mean"'),)
     for source in case.sources():
         if place is None or source.file != place.file:
             continue
-        node = source.call_at(place.line, "sum")
-        if node is not None and isinstance(node.func, ast.Attribute):
-            end = node.func.end_col_offset or 0
-            line = node.func.end_lineno or 0
+        summed = source.call_at(place.line, "sum")
+        if summed is not None and isinstance(summed.func, ast.Attribute):
+            end = summed.func.end_col_offset or 0
+            line = summed.func.end_lineno or 0
             return (Edit(source.file, line, end - 3, line, end, "mean"),)
     return ()
 
@@ -302,7 +307,9 @@ def _atom(text: str) -> str:
     return text if text.replace(".", "").replace("_", "").isalnum() else f"({text})"
 
 
-@cause("regularization-too-strong", "weights are pulled to zero harder than the data pull them away")
+@cause(
+    "regularization-too-strong", "weights are pulled to zero harder than the data pull them away"
+)
 def too_strong(case: Case) -> Iterator[Hypothesis]:
     optimizer = case.optimizer
     decay = 0.0
@@ -342,9 +349,10 @@ def _penalty_number(case: Case) -> tuple[ast.expr, str] | None:
             for side, other in ((node.left, node.right), (node.right, node.left)):
                 literal = source.literal(side)
                 text = source.text_of(other).lower()
-                if literal is not None and any(word in text for word in words):
-                    if not repair.is_number(other):
-                        return literal, source.file
+                if literal is None or is_number(other):
+                    continue
+                if any(word in text for word in words):
+                    return literal, source.file
     return None
 
 

@@ -197,7 +197,7 @@ def too_few(case: Case) -> Iterator[Hypothesis]:
     ratios = update_ratios(case)
     if rise < 0.02:
         return
-    usual = not ratios or median(ratios) > 3e-4
+    not ratios or median(ratios) > 3e-4
     yield Hypothesis(
         "too-few-steps", MoreSteps(5.0), SYMPTOM if case.scouted.steps < 300 else TRIED,
         f"the script makes {case.scouted.steps:,} updates, and is still getting better at its end",
@@ -226,7 +226,9 @@ def _more_epochs(case: Case) -> tuple[Edit, ...]:
     return ()
 
 
-@cause("batch-size-unsuited", "minibatches too small to tell, or so large that there are few updates")
+@cause(
+    "batch-size-unsuited", "minibatches too small to tell, or so large that there are few updates"
+)
 def batch_size(case: Case) -> Iterator[Hypothesis]:
     size, total = case.scouted.examples, case.loader.examples if case.loader else None
     place = case.loader.made if case.loader else None

@@ -10,8 +10,14 @@ from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
-from chainrule.diagnosis.replaying.changes.feeding import NoNoise, Resupply
-from chainrule.diagnosis.replaying.changes.rebuilding import SetDropout, SoundNorm, SwitchMode
+from chainrule.diagnosis.replaying.changes.feeding import AddNoise, NoNoise, Resupply
+from chainrule.diagnosis.replaying.changes.rebuilding import (
+    AddDropout,
+    SetDropout,
+    SoundNorm,
+    SwitchMode,
+)
+from chainrule.diagnosis.replaying.changes.updating import AddDecay, StopEarly
 from chainrule.diagnosis.source import Edit
 
 _DRAWS = ("randn_like", "rand_like", "randn", "rand", "bernoulli", "normal", "normal_", "uniform_",
@@ -109,6 +115,7 @@ def wrong_mode(case: Case) -> Iterator[Hypothesis]:
     yield Hypothesis(
         "wrong-mode", SwitchMode(), CERTAIN, found.meaning, found.remedy, found.evidence,
         _mode_line(case, found.meaning) or _place_of(found.place, case), _mode_edit(case),
+        held="is evaluated in training mode" in found.meaning,
     )  # fmt: skip
 
 
@@ -182,3 +189,31 @@ def _in_function(source: object, node: ast.AST) -> bool:
                 "perturb", "crop", "cutout", "erase"))  # fmt: skip
         current = source.parent(current)  # type: ignore[attr-defined]
     return False
+
+
+@cause("overfitting", "learned by heart: good on what it is trained on, bad on what it is not")
+def overfitting(case: Case) -> Iterator[Hypothesis]:
+    held = [
+        item.held for item in case.baseline.readings if item.step > 0 and item.held == item.held
+    ]
+    if len(held) < 4 or not case.scouted.held:
+        return
+    fitted, last, best = case.skill(), held[-1], max(held)
+    if fitted < 0.6 or fitted - last < 0.25:
+        return
+    epochs = _epochs_line(case)
+    words = (
+        f"skill {fitted:.2f} on what it is trained on, {last:.2f} on what it is evaluated on"
+        + (f" ({best:.2f} at its best, earlier)" if best > last + 0.05 else "")
+    )
+    for change in (AddDecay(0.01), AddDecay(0.1), AddNoise(0.3), AddDropout(0.5), StopEarly()):
+        yield Hypothesis(
+            "overfitting", change, SYMPTOM, words,
+            "more data or augmentation, weight decay, dropout, a smaller network, early stopping",
+            {"training": fitted, "evaluation": last, "best": best}, epochs, held=True,
+        )  # fmt: skip
+
+
+def _epochs_line(case: Case) -> Place | None:
+    optimizer = case.optimizer
+    return optimizer.made if optimizer else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -169,9 +170,7 @@ def _clip(case: Case, place: Place | None) -> tuple:  # type: ignore[type-arg]
     if source is None or statement is None or model is None:
         return ()
     return (
-        source.before(
-            statement, f"torch.nn.utils.clip_grad_norm_({model.name}.parameters(), 1.0)"
-        ),
+        source.before(statement, f"torch.nn.utils.clip_grad_norm_({model.name}.parameters(), 1.0)"),
     )
 
 
@@ -179,10 +178,10 @@ def _clip(case: Case, place: Place | None) -> tuple:  # type: ignore[type-arg]
 def missing(case: Case) -> Iterator[Hypothesis]:
     pairs = []
     known = [item for item in case.happenings if item.kind != "norm"]
-    for before, after in zip(known, known[1:], strict=False):
-        if before.kind == after.kind == "layer" and before.operation == after.operation:
-            if before.operation in _FAITHFUL and before.name != after.name:
-                pairs.append(before.name)
+    for before, after in itertools.pairwise(known):
+        layers = before.kind == after.kind == "layer" and before.operation == after.operation
+        if layers and before.operation in _FAITHFUL and before.name != after.name:
+            pairs.append(before.name)
     if not pairs:
         return
     only = not any(item.among >= 0 for item in known if not item.output)
@@ -202,7 +201,8 @@ def _insert_relu(case: Case) -> tuple:  # type: ignore[type-arg]
         for node in source.calls("Sequential"):
             layers = [item for item in node.args if source.text_of(item).count("(")]
             plain = [
-                item for item in layers[:-1]
+                item
+                for item in layers[:-1]
                 if called(item) in _FAITHFUL  # type: ignore[arg-type]
             ]
             if plain:

@@ -1,1 +1,1 @@
-"""Replaying: the same run again, forked from just before its first training step, one thing changed."""
+"""Replaying: the same run again from just before its first step, with one thing changed."""

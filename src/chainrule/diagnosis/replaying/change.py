@@ -23,6 +23,7 @@ class Change:
         at_setup: whether it acts on what the script does before its first step, so that the script
             is run again from its beginning.
         late: whether its ``after_step`` comes after those of others: it puts something back.
+        settles_mode: whether networks are evaluated in evaluation mode with it.
         moves_loss: whether training losses with it and without it are not to be compared.
 
     Examples:
@@ -34,6 +35,7 @@ class Change:
     at_setup: ClassVar[bool] = False
     late: ClassVar[bool] = False
     moves_loss: ClassVar[bool] = False
+    settles_mode: ClassVar[bool] = False
 
     @property
     def title(self) -> str:

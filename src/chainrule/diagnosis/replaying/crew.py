@@ -226,7 +226,7 @@ class Crew:
             if ready is connections[0]:
                 self._accept()
             else:
-                self._hear(owners[id(ready)], ready)
+                self._hear(owners[id(ready)], ready)  # type: ignore[arg-type]
 
     def _begin_some(self) -> None:
         for item in list(self._waiting):
@@ -257,7 +257,7 @@ class Crew:
         name = f"once-{job.number}"
         process = self._start()
         stage = dataclasses.replace(company.job, once=job)
-        self.companies[name, job.number] = Company(stage, process)  # type: ignore[index]
+        self.companies[name, job.number] = Company(stage, process)
 
     def _order(self, company: Company, order: tuple[Any, ...]) -> None:
         try:

@@ -45,6 +45,8 @@ class Live:
         step: updates made.
         networks: those that were called with gradients, in order.
         training: whether the forward pass that is running is one of training.
+        busy: whether it is run by us.
+        held_back: whether it is run on what the script evaluates on.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Live:
         self.changes = job.changes
         self.step = self.backwards = 0
         self.networks: list[nn.Module] = []
-        self.training = self.busy = False
+        self.training = self.busy = self.held_back = False
         self.inside = 0  # depth of the forward passes
         self.totals: list[float] = []
         self.optimizers: list[Optimizer] = []
@@ -87,7 +89,7 @@ class Live:
         hearing = [change for change in self.changes if change.hears]
         if hearing:
             self._mode = _Stand(self, hearing)  # type: ignore[assignment]
-            self._mode.__enter__()  # type: ignore[no-untyped-call, union-attr]
+            self._mode.__enter__()  # type: ignore[union-attr]
         self._at_start = 0 in self._marks
 
     @property
@@ -135,18 +137,35 @@ class Live:
             return self._read_totals()
         begun = time.perf_counter()
         self.busy, self.training = True, False
+        held = math.nan
         try:
-            with torch.no_grad(), same_random_state(), evaluating(self.networks):
-                loss, error, skill = self.yardstick.measure(self._say)
+            with torch.no_grad(), same_random_state():
+                with evaluating(self.networks):
+                    loss, error, skill = self.yardstick.measure(self._say)
+                held = self._read_held()
         except Exception as failure:  # noqa: BLE001 - a changed network may fail in any way
             self._tell(("note", f"the yardstick failed: {type(failure).__name__}: {failure}"))
             loss, error, skill = math.nan, None, math.nan
         finally:
             self.busy = False
             self._spent += time.perf_counter() - begun
-        reading = Reading(self.step, loss, error, skill, self._mean_total())
+        reading = Reading(self.step, loss, error, skill, self._mean_total(), held)
         self._tell(("reading", reading))
         return reading
+
+    def _read_held(self) -> float:
+        """Skill on what the script evaluates on, in the mode in which it does so."""
+        if self.yardstick is None or not self.yardstick.held:
+            return math.nan
+        mode = self.yardstick.held[0].training and not any(
+            change.settles_mode for change in self.changes
+        )
+        self.held_back = True
+        try:
+            with evaluating(self.networks, mode):
+                return self.yardstick.measure(self._say, self.yardstick.held)[2]
+        finally:
+            self.held_back = False
 
     def _read_totals(self) -> Reading | None:
         reading = Reading(self.step, math.nan, None, math.nan, self._mean_total())
@@ -180,7 +199,7 @@ class Live:
         tail = Tail()
         tail.begin(item.target)
         ear = Ear(lambda function, args, kwargs, output: tail.hear(function, args, kwargs, output))
-        with ear:  # type: ignore[no-untyped-call]
+        with ear:
             root(*item.args, **item.kwargs)
         call = next((call for call in reversed(tail.calls) if not call.written_out), None)
         return None if call is None else call.input
@@ -335,14 +354,14 @@ class _Stand(TorchFunctionMode):
 
 
 @contextmanager
-def evaluating(networks: list[nn.Module]) -> Iterator[None]:
-    """Networks in evaluation mode; modes and buffers afterwards as they were."""
+def evaluating(networks: list[nn.Module], training: bool = False) -> Iterator[None]:
+    """Networks in evaluation mode (or training); modes and buffers afterwards as they were."""
     modules = [module for network in networks for module in network.modules()]
     modes = [module.training for module in modules]
     buffers = [buffer for network in networks for buffer in network.buffers()]
     before = [buffer.detach().clone() for buffer in buffers]
     for module in modules:
-        module.training = False
+        module.training = training
     try:
         yield
     finally:

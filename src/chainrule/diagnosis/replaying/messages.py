@@ -11,14 +11,15 @@ from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.script import Script
 
-def send(connection: Connection, message: tuple[Any, ...]) -> None:
+
+def send(connection: Connection, message: Any) -> None:
     """Send a message; tensors in it by value (those of multiprocessing share their memory)."""
     connection.send_bytes(pickle.dumps(message))
 
 
 def receive(connection: Connection) -> Any:
     """Take a message."""
-    return pickle.loads(connection.recv_bytes())  # noqa: S301 - from our own processes
+    return pickle.loads(connection.recv_bytes())
 
 
 SCOUT, BASELINE, REPLAY = "scout", "baseline", "replay"
@@ -86,6 +87,7 @@ class Reading:
         error: share of wrong answers, the mean over classes; None where the task has no classes.
         skill: 1 for perfect, 0 for the constant predictor, negative below it.
         train: mean of the training loss since the reading before.
+        held: skill on what the script itself evaluates on, in the mode that it does so.
     """
 
     step: int
@@ -93,6 +95,7 @@ class Reading:
     error: float | None
     skill: float
     train: float = float("nan")
+    held: float = float("nan")
 
 
 @dataclass

@@ -7,11 +7,12 @@ import pickle
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.beginning import start_of
@@ -21,7 +22,7 @@ from chainrule.diagnosis.marker import Marker
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.live import Live, evaluating
 from chainrule.diagnosis.replaying.messages import ReplayJob, StageJob
-from chainrule.diagnosis.replaying.scout import Scout, scouted
+from chainrule.diagnosis.replaying.scout import Evaluations, Scout, scouted
 from chainrule.diagnosis.replaying.traits import (
     Happening,
     Trait,
@@ -47,27 +48,11 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
     watcher.start()
     begun = time.perf_counter()
 
-    traits: list[Trait] = []
-    happened: list[Happening] = []
-
-    class Look(Change):
-        """Sees the network before its first step."""
-
-        def meet(self, live: Live, network: nn.Module) -> None:
-            traits.extend(traits_of(network))
-
-        def forward(self, live: Live, network: nn.Module, args: Any, kwargs: Any) -> Any:
-            if not happened and live.training and not live.busy:
-                live.busy = True
-                with suppress(Exception), torch.no_grad(), same_random_state():
-                    with evaluating([network]):
-                        happened.extend(happenings_of(network, args, kwargs))
-                live.busy = False
-            return args, kwargs
-
-    live.changes = (Look(),)
+    look = Look(Evaluations(scout))
+    live.changes = (look,)
 
     def report(why: str) -> None:
+        look.evaluations.end()
         seconds = time.perf_counter() - begun
         watcher.stop()
         taps.close()
@@ -81,12 +66,47 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
             Path(file).write_bytes(pickle.dumps(yardstick))
         found = scouted(
             scout, yardstick, file, steps=live.step, seconds=seconds, finished=why == "script",
-            traits=tuple(traits), happenings=tuple(happened),
+            traits=tuple(look.traits), happenings=tuple(look.happened),
         )  # fmt: skip
         tell(("scouted", found))
         tell(("start", start_of(scout.examples, _START_SECONDS)))
 
     live.ended = report
+
+
+@dataclass(frozen=True, eq=False)
+class Look(Change):
+    """Changes nothing: sees the network before its first step, and what it is evaluated on."""
+
+    evaluations: Evaluations
+    traits: list[Trait] = field(default_factory=list)
+    happened: list[Happening] = field(default_factory=list)
+
+    def meet(self, live: Live, network: nn.Module) -> None:
+        self.traits.extend(traits_of(network))
+
+    def forward(
+        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self.happened and live.training and not live.busy:
+            live.busy = True
+            with (
+                suppress(Exception), torch.no_grad(), same_random_state(), evaluating([network]),
+            ):  # fmt: skip
+                self.happened.extend(happenings_of(network, args, kwargs))
+            live.busy, live.training = False, True
+        self.evaluations.end()
+        live.memory(self)["given"] = (args, kwargs)
+        return args, kwargs
+
+    def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
+        if not live.training and not live.busy and network is live.root and live.step:
+            self.evaluations.begin(network, live.memory(self)["given"], output)
+        return output
+
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        self.evaluations.end()
+        return total
 
 
 def watching(live: Live, job: ReplayJob, tell: Tell) -> None:

@@ -55,12 +55,12 @@ class Sandbox:
         for name in ("symlink", "link"):
             setattr(os, name, self._linking(self._original[name]))
         os.mkdir = self._mkdir
-        os.listdir = self._listdir  # type: ignore[assignment]
-        os.scandir = self._scandir  # type: ignore[assignment]
-        os.open = self._os_open  # type: ignore[assignment]
+        os.listdir = self._listdir
+        os.scandir = self._scandir
+        os.open = self._os_open
         opened = io.open
-        builtins.open = io.open = self._opening(opened)  # type: ignore[assignment]
-        sqlite3.connect = self._connecting(sqlite3.connect)  # type: ignore[assignment]
+        builtins.open = io.open = self._opening(opened)
+        sqlite3.connect = self._connecting(sqlite3.connect)
         shutil.rmtree = self._rmtree  # type: ignore[assignment]
         self._lead_torch()
         tempfile.tempdir = self._made(Path(self.scratch) / "temporary")
@@ -96,7 +96,8 @@ class Sandbox:
             return None
         if isinstance(text, bytes):
             text = os.fsdecode(text)
-        return os.path.abspath(text)
+        found: str = os.path.abspath(text)  # noqa: PTH100 - Path would ask the file system
+        return found
 
     def _exists(self, path: str) -> bool:
         try:
@@ -126,7 +127,7 @@ class Sandbox:
         if found is None or self._is_free(found):
             return path
         target = self._inside(found, self._layers[0])
-        parent = os.path.dirname(found)
+        parent = os.path.dirname(found)  # noqa: PTH120
         if not self._exists(self.reads(parent)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         self._made(Path(target).parent)
@@ -244,7 +245,7 @@ class Sandbox:
                     merged.setdefault(entry.name, entry)
         return [
             entry for name, entry in merged.items()
-            if os.path.join(found, name) not in self._gone or entry.path.startswith(self.scratch)
+            if f"{found}/{name}" not in self._gone or entry.path.startswith(self.scratch)
         ]  # fmt: skip
 
     def _rmtree(self, path: Any, *_args: Any, **_kwargs: Any) -> None:

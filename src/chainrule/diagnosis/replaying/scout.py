@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.budget import Budget, Level
+from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.examples import Examples
-from chainrule.diagnosis.losses import LossCall
+from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
 from chainrule.diagnosis.replaying.traits import Happening, Trait
-from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick, minibatch_of, yardstick_of
+from chainrule.diagnosis.replaying.yardstick import (
+    Minibatch,
+    Yardstick,
+    copied,
+    minibatch_of,
+    yardstick_of,
+)
 from chainrule.diagnosis.series import fingerprint
 from chainrule.diagnosis.turn import Follower, Turn
 from chainrule.diagnosis.watcher import Watcher
 
 _MOST, _BYTES = 400, 24 * 2**20
+_HELD = 12  # minibatches
+_COMPARING = ("eq", "ne", "sub", "rsub", "isclose")
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,9 @@ class Scouted:
         happenings: layers and functions in the order of a forward pass.
         classes: values of the targets; empty for numbers.
         shares: of the classes, in the minibatches captured.
+        held: examples that the script evaluates on, where it was seen.
+        held_scale: how far their inputs' mean and spread are from those of training, in standard
+            deviations (mean) or as a logarithm (spread), the larger; NaN where unknown.
         distinct: different minibatches among the captured.
         why: why there is no yardstick.
     """
@@ -58,6 +73,8 @@ class Scouted:
     classes: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     distinct: int = 0
+    held: int = 0
+    held_scale: float = math.nan
 
 
 class Eager(Budget):
@@ -80,6 +97,7 @@ class Scout(Follower):
 
     seconds: float = 2.5
     pool: list[Minibatch] = field(default_factory=list)
+    held: list[Minibatch] = field(default_factory=list)
     call: LossCall | None = None
     examples: Examples = field(default_factory=Examples)
     passes: int = 0
@@ -132,13 +150,16 @@ class Scout(Follower):
         """From what was captured; without a task where there is nothing to compare."""
         if not self.pool or self.call is None:
             return Yardstick()
-        return yardstick_of(self.pool, self.call)
+        found = yardstick_of(self.pool, self.call)
+        found.held = self.held
+        return found
 
 
 def scouted(scout: Scout, yardstick: Yardstick, file: str, **facts: Any) -> Scouted:
     """The report of a scout."""
     classes, shares = yardstick.shares()
     return Scouted(
+        held=sum(item.examples for item in scout.held), held_scale=_apart(scout),
         classes=classes, shares=shares, distinct=_distinct(scout.pool),
         minibatches=len(scout.pool), task=yardstick.task, passes=scout.passes, file=file,
         examples=scout.pool[0].examples if scout.pool else 0,
@@ -152,3 +173,67 @@ def _distinct(pool: list[Minibatch]) -> int:
         fingerprint(item.inputs) for item in pool if item.inputs is not None
     }  # fmt: skip
     return len(seen)
+
+
+def _apart(scout: Scout) -> float:
+    """How far the scale of what is evaluated on is from that of what is trained on."""
+    sets = []
+    for items in (scout.pool[:50], scout.held):
+        found = [item.inputs for item in items if item.inputs is not None]
+        kept = [item.double().flatten() for item in found if item.is_floating_point()]
+        if not kept:
+            return math.nan
+        together = torch.cat(kept)
+        sets.append((float(together.mean()), float(together.std()) + 1e-12))
+    (mean, std), (other, spread) = sets
+    return max(abs(mean - other) / std, abs(math.log(spread / std)))
+
+
+class Evaluations:
+    """Hears what a script compares its network's answers with while it evaluates.
+
+    Args:
+        scout: gets the minibatches.
+    """
+
+    def __init__(self, scout: Scout) -> None:
+        self._scout = scout
+        self._ear = Ear(self._heard)
+        self._called: tuple[Any, Any] | None = None
+        self._derived: dict[int, Any] = {}
+        self._size = 0
+        self._training = False
+
+    def begin(self, network: nn.Module, given: tuple[Any, Any], output: Any) -> None:
+        """A network has answered without gradients."""
+        leaves = tensors_of(output)
+        if len(self._scout.held) >= _HELD or not leaves or not leaves[0].dim():
+            return
+        self._called = given
+        self._derived = {id(item): item for item in leaves}
+        self._size, self._training = len(leaves[0]), network.training
+        self._ear.open()
+
+    def end(self) -> None:
+        """Something else begins."""
+        self._ear.close()
+        self._called, self._derived = None, {}
+
+    def _heard(self, function: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        if self._called is None:
+            return
+        given = [item for item in (*args, *kwargs.values()) if isinstance(item, Tensor)]
+        if not any(id(item) in self._derived for item in given):
+            return
+        name = str(getattr(function, "__name__", "")).strip("_")
+        other = next((item for item in given if id(item) not in self._derived), None)
+        if other is not None and (name in _COMPARING or name in LOSS_KINDS):
+            if other.dim() and len(other) == self._size:
+                found_args, found_kwargs = copied(self._called)
+                self._scout.held.append(
+                    Minibatch(found_args, found_kwargs, other.detach().clone(),
+                              training=self._training)
+                )  # fmt: skip
+                self.end()
+            return
+        self._derived.update((id(item), item) for item in tensors_of(output))

@@ -14,7 +14,9 @@ from chainrule.analysis.running import first_tensor, tensors_of
 from chainrule.analysis.twin import unwrapped
 from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.places import user_place
-from chainrule.diagnosis.replaying.changes.rebuilding import ACTIVATION_FUNCTIONS as ACTIVATION_NAMES
+from chainrule.diagnosis.replaying.changes.rebuilding import (
+    ACTIVATION_FUNCTIONS as ACTIVATION_NAMES,
+)
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,7 @@ def happenings_of(
         norm = isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
         if own or norm:
             kind = "norm" if norm else "layer"
-            item = Happening(
-                kind, paths[module], type(module).__name__, units=_units(value)
-            )
+            item = Happening(kind, paths[module], type(module).__name__, units=_units(value))
             found.append((item, id(value)))
         alive.append(value)
 
@@ -174,7 +174,7 @@ def happenings_of(
 
     handle = register_module_forward_hook(ran)
     try:
-        with Ear(heard):  # type: ignore[no-untyped-call]
+        with Ear(heard):
             outputs = {id(item) for item in tensors_of(network(*args, **kwargs))}
     finally:
         handle.remove()

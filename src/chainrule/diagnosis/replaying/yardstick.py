@@ -47,6 +47,7 @@ class Minibatch:
         leaf: which of the tensors of the output leads to the loss; -1: the loss is computed inside
             the network.
         links: functions from there to the loss call.
+        training: whether the script evaluates on it in training mode.
     """
 
     args: tuple[Any, ...]
@@ -54,6 +55,7 @@ class Minibatch:
     target: Tensor
     leaf: int = 0
     links: tuple[Link, ...] = ()
+    training: bool = False
 
     @property
     def examples(self) -> int:
@@ -83,14 +85,14 @@ def minibatch_of(called: Pass, call: LossCall, trail: Sequence[Heard]) -> Miniba
     while id(current) not in leaves:
         entry = made.get(id(current))
         if entry is None or len(links) > 12:
-            return Minibatch(*_copied(called), _copy(call.target), -1)
+            return Minibatch(*copied((called.args, called.kwargs)), _copy(call.target), -1)
         link, before = _link(entry, set(made) | set(leaves))
         if before is None:
             return None
         links.insert(0, link)
         current = before
     leaf = leaves.index(id(current))
-    return Minibatch(*_copied(called), _copy(call.target), leaf, tuple(links))
+    return Minibatch(*copied((called.args, called.kwargs)), _copy(call.target), leaf, tuple(links))
 
 
 def _link(entry: Heard, known: set[int]) -> tuple[Link, Tensor | None]:
@@ -102,9 +104,12 @@ def _link(entry: Heard, known: set[int]) -> tuple[Link, Tensor | None]:
     return Link(entry.function, args, entry.kwargs, spots), source
 
 
-def _copied(called: Pass) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    args = tuple(_deep(item) for item in called.args)
-    return args, {name: _deep(item) for name, item in called.kwargs.items()}
+def copied(
+    called: tuple[tuple[Any, ...], dict[str, Any]],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments and keywords with their tensors copied."""
+    args, kwargs = called
+    return tuple(_deep(item) for item in args), {name: _deep(item) for name, item in kwargs.items()}
 
 
 def _deep(value: Any) -> Any:
@@ -128,6 +133,7 @@ class Yardstick:
     Attributes:
         minibatches: those that are measured.
         pool: all that were captured, for changes that draw minibatches anew.
+        held: those that the script itself evaluates on.
         task: "classes", "binary", "numbers", "whole numbers" (numbers that are classes), "shares"
             (one column per class); "" where only the training loss itself can be compared.
         wants: what the loss wants to be given.
@@ -138,25 +144,31 @@ class Yardstick:
 
     minibatches: list[Minibatch] = field(default_factory=list)
     pool: list[Minibatch] = field(default_factory=list)
+    held: list[Minibatch] = field(default_factory=list)
     task: str = ""
     wants: str = "logits"
     function: str = ""
     ignored: int = -100
     classes: tuple[float, ...] = ()
 
-    def measure(self, say: Callable[[Minibatch], Tensor | None]) -> tuple[float, float | None, float]:
+    def measure(
+        self, say: Callable[[Minibatch], Tensor | None], minibatches: list[Minibatch] | None = None
+    ) -> tuple[float, float | None, float]:
         """Loss, error and skill of what is said on the minibatches.
 
         Args:
             say: minibatch -> what the network gives the loss.
+            minibatches: those to measure on; by default the fixed ones of the training.
         """
         said, wanted = [], []
-        for item in self.minibatches:
+        for item in self.minibatches if minibatches is None else minibatches:
             answer = say(item)
             if answer is None:
                 return math.nan, None, math.nan
             said.append(answer.detach())
             wanted.append(item.target)
+        if not said:
+            return math.nan, None, math.nan
         if self.task in (CLASSES, BINARY, WHOLE, SHARES):
             return self._classes(said, wanted)
         return self._numbers(said, wanted)
@@ -178,7 +190,9 @@ class Yardstick:
 
     # -- numbers
 
-    def _numbers(self, said: list[Tensor], wanted: list[Tensor]) -> tuple[float, float | None, float]:
+    def _numbers(
+        self, said: list[Tensor], wanted: list[Tensor]
+    ) -> tuple[float, float | None, float]:
         if any(one.numel() != two.numel() for one, two in zip(said, wanted, strict=True)):
             return math.nan, None, math.nan
         target = torch.cat([_rows(item) for item in wanted]).double()
@@ -198,7 +212,9 @@ class Yardstick:
 
     # -- classes
 
-    def _classes(self, said: list[Tensor], wanted: list[Tensor]) -> tuple[float, float | None, float]:
+    def _classes(
+        self, said: list[Tensor], wanted: list[Tensor]
+    ) -> tuple[float, float | None, float]:
         pairs = [self._scores(one, two) for one, two in zip(said, wanted, strict=True)]
         if any(item is None for item in pairs):
             return math.nan, None, math.nan
@@ -223,7 +239,7 @@ class Yardstick:
 
     @staticmethod
     def _cooled(scores: Tensor, labels: Tensor) -> float:
-        """Cross entropy (nats) at the temperature, at least 1, that suits: being sure is no fault."""
+        """Cross entropy (nats) at the best temperature, at least 1: being sure is no fault."""
         losses = [
             float(torch.nn.functional.cross_entropy(scores / cooler, labels)) for cooler in _COOLER
         ]
@@ -243,7 +259,9 @@ class Yardstick:
                 return -((said.reshape(-1, 1).double() - values) ** 2), labels
             logits = self._logits(said.reshape(-1))
             return torch.stack([torch.zeros_like(logits), logits], 1), labels
-        if said.dim() == 2 and len(said) == wanted.numel():  # a score for each class, after a change
+        if (
+            said.dim() == 2 and len(said) == wanted.numel()
+        ):  # a score for each class, after a change
             values = torch.tensor(self.classes, dtype=torch.double)
             return said, (wanted.reshape(-1, 1).double() - values).abs().argmin(1)
         return None
@@ -284,7 +302,8 @@ def yardstick_of(pool: list[Minibatch], call: LossCall) -> Yardstick:
         call: one of its loss calls.
     """
     measured = _spread(pool)
-    found = Yardstick(measured, pool, _task(call, measured), call.kind.wants, call.kind.name)
+    found = Yardstick(measured, pool, task=_task(call, measured), wants=call.kind.wants)
+    found.function = call.kind.name
     found.ignored = int(call.options.get("ignore_index", -100))
     if found.task in (BINARY, WHOLE):
         values = torch.unique(torch.cat([item.target.reshape(-1) for item in measured]))
@@ -327,7 +346,10 @@ def _task(call: LossCall, measured: list[Minibatch]) -> str:
 def _counted_up(values: Tensor) -> bool:
     """0, 1, 2, ... or 1, 2, 3, ... or -1, 1."""
     steps = torch.diff(values.double())
-    return bool((steps == 1).all()) and float(values[0]) in (0.0, 1.0) or values.tolist() == [-1, 1]
+    return (bool((steps == 1).all()) and float(values[0]) in (0.0, 1.0)) or values.tolist() == [
+        -1,
+        1,
+    ]
 
 
 def _one_hot(measured: list[Minibatch]) -> bool:

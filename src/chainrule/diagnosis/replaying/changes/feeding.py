@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -60,7 +61,7 @@ class StandardizeInputs(Change):
         self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         place = _first_float(args)
-        if network is not live.root and live.root is not None or place is None:
+        if (network is not live.root and live.root is not None) or place is None:
             return args, kwargs
         memory = live.memory(self)
         if "mean" not in memory:
@@ -77,6 +78,33 @@ class StandardizeInputs(Change):
             return args, kwargs
         value = ((args[place].double() - memory["mean"]) / memory["std"]).to(args[place].dtype)
         return (*args[:place], value, *args[place + 1 :]), kwargs
+
+
+@dataclass(frozen=True)
+class AddNoise(Change):
+    """Noise on the inputs while training, in units of their standard deviation."""
+
+    share: float = 0.3
+
+    @property
+    def title(self) -> str:
+        return f"noise of {self.share:g} standard deviations on the inputs"
+
+    def forward(
+        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        place = _first_float(args)
+        if place is None or not live.training or live.busy or network is not live.root:
+            return args, kwargs
+        memory = live.memory(self)
+        if "std" not in memory:
+            found = _statistics(live.yardstick.pool if live.yardstick else [])
+            memory["std"] = None if found is None else found[1]
+        if memory["std"] is None:
+            return args, kwargs
+        value = args[place]
+        noise = self.share * memory["std"].to(value.dtype) * torch.randn_like(value)
+        return (*args[:place], value + noise, *args[place + 1 :]), kwargs
 
 
 @dataclass(frozen=True)
@@ -191,9 +219,11 @@ class Resupply(LossChange):
         if target is None or live.inside or live.busy or len(args) < 2 or self.examples:
             return NotImplemented
         second = args[1]
-        if isinstance(second, Tensor) and second.shape == target.shape and not second.requires_grad:
-            if second.dtype == target.dtype and name_of_function(function) in ("sub", "rsub"):
-                return function(args[0], target, *args[2:], **kwargs)
+        if not isinstance(second, Tensor) or second.requires_grad:
+            return NotImplemented
+        alike = second.shape == target.shape and second.dtype == target.dtype
+        if alike and name_of_function(function) in ("sub", "rsub"):
+            return function(args[0], target, *args[2:], **kwargs)
         return NotImplemented
 
     def loss(
@@ -306,63 +336,52 @@ class OneOrder(Change):
         return np.random.RandomState(size).permutation(size)
 
     def set_up(self) -> None:
-        import sys
+        torch.randperm = _if_own(self._tensor, torch.randperm)
+        np.random.permutation = _if_own(self._array, np.random.permutation)
+        np.random.shuffle = _if_own(self._in_place, np.random.shuffle)
+        random.shuffle = _if_own(self._in_place, random.shuffle)
+        np.random.default_rng = _if_own(self._generator, np.random.default_rng)
 
-        def own() -> bool:
-            return is_users(sys._getframe(2).f_code.co_filename)
+    def _tensor(self, n: int, *_args: Any, **_kwargs: Any) -> Tensor:
+        return torch.from_numpy(self._order(n)).long()
 
-        randperm, permutation, shuffle = (
-            torch.randperm, np.random.permutation, np.random.shuffle,
-        )  # fmt: skip
-        mixed = random.shuffle
+    def _array(self, x: Any) -> Any:
+        if isinstance(x, int | np.integer):
+            return self._order(int(x))
+        return np.asarray(x)[self._order(len(x))]
 
-        def torch_randperm(n: int, *args: Any, **kwargs: Any) -> Tensor:
-            if own():
-                return torch.from_numpy(self._order(n)).long()
-            return randperm(n, *args, **kwargs)
+    def _in_place(self, x: Any) -> None:
+        found = [x[place] for place in self._order(len(x))]
+        x[:] = found if isinstance(x, list) else np.asarray(found)
 
-        def numpy_permutation(x: Any) -> Any:
-            if not own():
-                return permutation(x)
-            if isinstance(x, int | np.integer):
-                return self._order(int(x))
-            return np.asarray(x)[self._order(len(x))]
+    def _generator(self, seed: Any = None) -> Any:
+        return _OneGenerator(np.random.PCG64(seed), self)
 
-        def numpy_shuffle(x: Any) -> None:
-            if own():
-                x[:] = np.asarray(x)[self._order(len(x))]
-            else:
-                shuffle(x)
 
-        def python_shuffle(x: Any) -> None:
-            if own():
-                x[:] = [x[place] for place in self._order(len(x))]
-            else:
-                mixed(x)
+class _OneGenerator(np.random.Generator):
+    """Draws permutations of one kind alone."""
 
-        torch.randperm = torch_randperm  # type: ignore[assignment]
-        np.random.permutation, np.random.shuffle = numpy_permutation, numpy_shuffle
-        random.shuffle = python_shuffle
-        order = self._order
+    def __init__(self, bits: Any, change: OneOrder) -> None:
+        super().__init__(bits)
+        self._change = change
 
-        class OneGenerator(np.random.Generator):
-            """Draws permutations of one kind alone."""
+    def permutation(self, x: Any, axis: int = 0) -> Any:
+        if isinstance(x, int | np.integer):
+            return self._change._order(int(x))
+        return np.take(np.asarray(x), self._change._order(np.asarray(x).shape[axis]), axis)
 
-            def permutation(self, x: Any, axis: int = 0) -> Any:
-                if isinstance(x, int | np.integer):
-                    return order(int(x))
-                return np.take(np.asarray(x), order(np.asarray(x).shape[axis]), axis)
+    def shuffle(self, x: Any, axis: int = 0) -> None:
+        self._change._in_place(x)
 
-            def shuffle(self, x: Any, axis: int = 0) -> None:
-                x[:] = np.take(np.asarray(x), order(np.asarray(x).shape[axis]), axis)
 
-        made = np.random.default_rng
+def _if_own(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Ours where the user's own code calls, else the original."""
 
-        def default_rng(*args: Any, **kwargs: Any) -> Any:
-            found = made(*args, **kwargs)
-            return OneGenerator(found.bit_generator) if own() else found
+    def call(*args: Any, **kwargs: Any) -> Any:
+        own = is_users(sys._getframe(1).f_code.co_filename)
+        return (ours if own else original)(*args, **kwargs)
 
-        np.random.default_rng = default_rng
+    return call
 
 
 @dataclass(frozen=True)
@@ -385,7 +404,44 @@ class RollDataset(Change):
                 tensors = (*tensors[:-1], tensors[-1].roll(by, 0))
             original(data, *tensors)
 
-        TensorDataset.__init__ = init  # type: ignore[method-assign]
+        TensorDataset.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+@dataclass(frozen=True)
+class MatchStatistics(Change):
+    """What is evaluated on is brought to the mean and variance of what is trained on."""
+
+    @property
+    def title(self) -> str:
+        return "evaluation inputs on the scale of the training inputs"
+
+    def forward(
+        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        place = _first_float(args)
+        if not live.held_back or place is None or network is not live.root:
+            return args, kwargs
+        memory = live.memory(self)
+        if "train" not in memory:
+            memory["train"] = _statistics(live.yardstick.pool if live.yardstick else [])
+            memory["held"] = _statistics(live.yardstick.held if live.yardstick else [])
+        if memory["train"] is None or memory["held"] is None:
+            return args, kwargs
+        (mean, std), (other, spread) = memory["train"], memory["held"]
+        value = (args[place].double() - other) / spread * std + mean
+        return (*args[:place], value.to(args[place].dtype), *args[place + 1 :]), kwargs
+
+
+def _statistics(items: list[Any]) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation of all features together, per feature where there are few."""
+    found = [item.inputs for item in items[:100]]
+    kept = [item for item in found if item is not None and item.is_floating_point() and item.dim()]
+    if not kept or len({item.shape[1:] for item in kept}) != 1:
+        return None
+    pooled = torch.cat(kept).double()
+    axes = _axes(pooled)
+    std, mean = torch.std_mean(pooled, axes, correction=0, keepdim=True)
+    return mean, torch.where(std > _FLOOR, std, torch.ones_like(std))
 
 
 _NORMAL = ("randn_like", "randn", "normal", "normal_")
@@ -431,8 +487,6 @@ class NoNoise(Change):
 
 
 def _steady(original: Callable[..., Any], value: float, live: Live) -> Callable[..., Any]:
-    import sys
-
     def drawn(*args: Any, **kwargs: Any) -> Any:
         found = original(*args, **kwargs)
         if live.busy or not is_users(sys._getframe(1).f_code.co_filename):

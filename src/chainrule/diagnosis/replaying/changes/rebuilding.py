@@ -1,7 +1,8 @@
-"""Rebuilding: changes of the network: initialization, activations, width, dropout, normalization."""
+"""Rebuilding: changes of the network: weights, activations, width, dropout, normalization."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,7 +69,7 @@ def _he(module: nn.Module) -> None:
     if isinstance(weight, Tensor) and weight.dim() > 1 and not isinstance(module, nn.Embedding):
         nn.init.kaiming_normal_(weight)
         if isinstance(getattr(module, "bias", None), Tensor):
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Widen(Change):
     def meet(self, live: Live, network: nn.Module) -> None:
         layers = [item for item in network.modules() if isinstance(item, nn.Linear)]
         norms = [item for item in network.modules() if isinstance(item, nn.BatchNorm1d)]
-        for before, after in zip(layers, layers[1:], strict=False):
+        for before, after in itertools.pairwise(layers):
             if before.out_features != after.in_features:
                 continue
             old, width = before.out_features, max(self.least, self.factor * before.out_features)
@@ -231,8 +232,31 @@ class SetDropout(Change):
 
 
 @dataclass(frozen=True)
+class AddDropout(Change):
+    """Dropout behind the hidden activation functions, while training."""
+
+    hears: ClassVar[bool] = True
+    rate: float = 0.5
+
+    @property
+    def title(self) -> str:
+        return f"dropout {self.rate:g} behind the activation functions"
+
+    def function(
+        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if not live.inside or not live.training or live.busy:
+            return NotImplemented
+        if name_of_function(function) not in ACTIVATION_FUNCTIONS:
+            return NotImplemented
+        return F.dropout(function(*args, **kwargs), self.rate)
+
+
+@dataclass(frozen=True)
 class SwitchMode(Change):
     """Training in training mode, evaluation in evaluation mode."""
+
+    settles_mode: ClassVar[bool] = True
 
     @property
     def title(self) -> str:
@@ -265,20 +289,20 @@ class SoundNorm(Change):
 
     def meet(self, live: Live, network: nn.Module) -> None:
         for module in network.modules():
-            if not isinstance(module, nn.modules.batchnorm._BatchNorm):
-                continue
-            module.momentum, module.track_running_stats = 0.1, True
-            if self.by_example:
-                module.forward = _by_example(module)  # type: ignore[method-assign]
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum, module.track_running_stats = 0.1, True
+                if self.by_example:
+                    setattr(module, "forward", _by_example(module))  # noqa: B010 - of this one
 
 
-def _by_example(module: nn.modules.batchnorm._BatchNorm) -> Any:
+def _by_example(module: Any) -> Any:
     def forward(value: Tensor) -> Tensor:
         shape = (1, -1, *([1] * (value.dim() - 2)))
-        found = F.layer_norm(value, value.shape[1:])
+        found: Tensor = F.layer_norm(value, value.shape[1:])
         if module.weight is None:
             return found
-        return found * module.weight.reshape(shape) + module.bias.reshape(shape)
+        found = found * module.weight.reshape(shape) + module.bias.reshape(shape)
+        return found
 
     return forward
 

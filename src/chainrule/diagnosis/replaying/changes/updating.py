@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
 
 
-def held(optimizers: Iterable[Optimizer]) -> list[Tensor]:
+def held(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:
     """The parameters of optimizers."""
     return [
         item for optimizer in optimizers for group in optimizer.param_groups
@@ -127,6 +127,46 @@ class DropDecay(_ForOneStep):
 
 
 @dataclass(frozen=True)
+class AddDecay(Change):
+    """Weights are pulled to zero, in proportion to the learning rate."""
+
+    decay: float = 0.01
+
+    @property
+    def title(self) -> str:
+        return f"weight decay {self.decay:g}"
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        with torch.no_grad():
+            for group in optimizer.param_groups:
+                for item in group["params"]:
+                    if item.dim() > 1:
+                        item.mul_(1 - min(0.5, float(group.get("lr", 1e-3)) * self.decay))
+
+
+@dataclass(frozen=True)
+class StopEarly(Change):
+    """The network is left alone after a share of its steps."""
+
+    share: float = 0.2
+
+    @property
+    def title(self) -> str:
+        return f"training stopped after {self.share:.0%} of its steps".replace("%", " %")
+
+    def before_step(self, live: Live, optimizer: Optimizer) -> None:
+        if live.step >= self.share * max(live.job.marks, default=1):
+            live.memory(self)["before"] = [item.detach().clone() for item in held([optimizer])]
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        before = live.memory(self).pop("before", None)
+        if before is not None:
+            with torch.no_grad():
+                for item, value in zip(held([optimizer]), before, strict=True):
+                    item.copy_(value)
+
+
+@dataclass(frozen=True)
 class ReplaceRule(Change):
     """Another update rule with its customary settings; weight decay stays."""
 
@@ -138,10 +178,12 @@ class ReplaceRule(Change):
         return f"{self.rule} with a learning rate of {self.rate:g}"
 
     def before_step(self, live: Live, optimizer: Optimizer) -> None:
-        live.memory(self)[id(optimizer)] = [item.detach().clone() for item in held([optimizer])]
+        live.memory(self)[f"{id(optimizer)}"] = [
+            item.detach().clone() for item in held([optimizer])
+        ]
 
     def after_step(self, live: Live, optimizer: Optimizer) -> None:
-        before = live.memory(self).pop(id(optimizer), None)
+        before = live.memory(self).pop(f"{id(optimizer)}", None)
         if before is None:
             return
         with torch.no_grad():
@@ -236,7 +278,7 @@ def update_missing(change: Change, live: Live, optimizer: Optimizer) -> None:
 def like(optimizer: Optimizer, parameters: list[Any]) -> Optimizer:
     """An optimizer of the same class with the same settings for other parameters."""
     try:
-        return type(optimizer)(parameters, **optimizer.defaults)  # type: ignore[arg-type]
+        return type(optimizer)(parameters, **optimizer.defaults)
     except TypeError:
         return torch.optim.Adam(parameters, lr=1e-3)
 
