@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from chainrule.derivation.answer import Derivation
     from chainrule.derivation.derive import derive
     from chainrule.diagnosis.answer import Watched
+    from chainrule.diagnosis.diagnose import diagnose
+    from chainrule.diagnosis.verdict import Diagnosis
     from chainrule.diagnosis.watch import watch
     from chainrule.gradients.check import check_gradients
     from chainrule.gradients.curvature import curvature
@@ -51,6 +53,7 @@ __all__ = [
     "Dataset",
     "Derivation",
     "Description",
+    "Diagnosis",
     "Flow",
     "GradientCheck",
     "NetworkSpec",
@@ -66,6 +69,7 @@ __all__ = [
     "curvature",
     "derive",
     "describe",
+    "diagnose",
     "effective_field",
     "flow",
     "load_data",
@@ -83,6 +87,7 @@ _WHERE = {
     "Dataset": "chainrule.training.data.dataset",
     "Derivation": "chainrule.derivation.answer",
     "Description": "chainrule.analysis.description",
+    "Diagnosis": "chainrule.diagnosis.verdict",
     "Flow": "chainrule.gradients.flow_answer",
     "GradientCheck": "chainrule.gradients.result",
     "NetworkSpec": "chainrule.network.spec",
@@ -97,6 +102,7 @@ _WHERE = {
     "curvature": "chainrule.gradients.curvature",
     "derive": "chainrule.derivation.derive",
     "describe": "chainrule.analysis.describe",
+    "diagnose": "chainrule.diagnosis.diagnose",
     "effective_field": "chainrule.analysis.effective",
     "flow": "chainrule.gradients.flow",
     "load_data": "chainrule.training.data.load",

@@ -123,9 +123,9 @@ def _show(answer: Diagnosis, options: dict[str, Any], quiet: bool) -> None:
         else:
             write_text(options["json"], text)
     if options["html"] is not None:
-        from chainrule.report.diagnosed_page import page_of
+        from chainrule.report.page import write_page
 
-        write_text(options["html"], page_of(answer))
+        write_page(answer, options["html"])
     if not quiet:
         from chainrule.report.terminal import show
 

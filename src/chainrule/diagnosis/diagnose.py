@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes import hypotheses_of
@@ -36,10 +40,15 @@ Tell = Callable[[str], None]
 
 
 def diagnose(
-    script: str | Path,
+    script: str | Path | None = None,
     arguments: Sequence[str] = (),
     *,
     module: bool = False,
+    network: nn.Module | None = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    batches: Iterable[tuple[Any, Any]] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    epochs: int = 20,
     seconds: float = 120.0,
     steps: int | None = None,
     jobs: int | None = None,
@@ -49,12 +58,17 @@ def diagnose(
     """Find out why a training script does not learn, and prove it by replays.
 
     The script runs to its first training step and pauses; every replay is forked from there with
-    one thing changed. Nothing of the user's is written to.
+    one thing changed. Nothing of the user's is written to. In place of a script the parts of a
+    training step can be given; they are used in copies of this process and stay as they are.
 
     Args:
         script: path of a Python file, or with ``module`` the name of a module.
         arguments: of the script.
         module: whether ``script`` names a module.
+        network, loss, batches, optimizer: in place of a script: a network, loss(scores, targets),
+            an iterable of (inputs, targets) that can be gone through again and again, and an
+            optimizer of the network's parameters.
+        epochs: passes over ``batches``.
         seconds: that the diagnosis may take, about.
         steps: updates of a replay; by default as many as the time allows.
         jobs: processes at the same time; by default one for each core.
@@ -64,10 +78,52 @@ def diagnose(
     Raises:
         ScriptError: there is no such script.
         RecipeError: an option that cannot be used.
+
+    Examples:
+        >>> net = torch.nn.Linear(4, 2)
+        >>> x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+        >>> batches = [(x, (x[:, 0] > 0).long())] * 8
+        >>> rule = torch.optim.SGD(net.parameters(), lr=1e-6)
+        >>> cross_entropy = torch.nn.functional.cross_entropy
+        >>> answer = diagnose(
+        ...     network=net, loss=cross_entropy, batches=batches, optimizer=rule, seconds=40)
+        >>> [cause.code for cause in answer.causes]
+        ['learning-rate-too-low']
     """
     check_options(seconds, steps, seeds)
+    if script is None:
+        program = _program(network, loss, batches, optimizer, epochs)
+        return Examination(
+            None, None, seconds, steps, check_jobs(jobs), seeds, tell, "the training step", program
+        ).run()
+    if any(part is not None for part in (network, loss, batches, optimizer)):
+        raise RecipeError("diagnose got a script and parts of a training step, wants one of them")
     found = find_script(str(script), arguments, module=module)
     return Examination(found, None, seconds, steps, check_jobs(jobs), seeds, tell).run()
+
+
+def _program(
+    network: nn.Module | None, loss: Callable[[Any, Any], Tensor] | None,
+    batches: Iterable[tuple[Any, Any]] | None, optimizer: torch.optim.Optimizer | None,
+    epochs: int,
+) -> Callable[[], None]:  # fmt: skip
+    """The textbook loop over the parts."""
+    if network is None or loss is None or batches is None or optimizer is None:
+        raise RecipeError("diagnose wants a script, or all of network, loss, batches and optimizer")
+    if iter(batches) is batches:
+        raise RecipeError(
+            "batches got an iterator, which is used up after one pass: give a list or a DataLoader"
+        )
+
+    def train() -> None:
+        for _ in range(epochs):
+            for inputs, targets in batches:
+                optimizer.zero_grad()
+                value: Tensor = loss(network(inputs), targets)
+                value.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+
+    return train
 
 
 def diagnose_run(
@@ -123,7 +179,9 @@ class Examination:
     def __init__(
         self, script: Script | None, recipe: dict[str, Any] | None, seconds: float,
         steps: int | None, jobs: int, seeds: int, tell: Tell, name: str = "",
+        program: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
+        self.program = program
         self.script, self.recipe = script, recipe
         self.seconds, self.steps, self.jobs, self.seeds = seconds, steps, jobs, seeds
         self._tell = tell
@@ -135,7 +193,10 @@ class Examination:
     def run(self) -> Diagnosis:
         """Examine."""
         deadline = self._begun + self.seconds
-        with Crew(self.script, recipe=self.recipe, jobs=self.jobs, deadline=deadline) as crew:
+        with Crew(
+            self.script, recipe=self.recipe, jobs=self.jobs, deadline=deadline,
+            program=self.program,
+        ) as crew:  # fmt: skip
             self._tell("running the script to its first training step")
             key = crew.stage()
             crew.ready([key], self.seconds * 0.6)
@@ -152,9 +213,11 @@ class Examination:
         case = search.begin()
         hypotheses, failed = hypotheses_of(case)
         self.unseen += [*failed, *search.unseen]
-        search.prepare(range(1, self.seeds))
         search.singles([item for item in hypotheses if not item.held])
         case.baseline = search.runs.get((NOTHING, 0), case.baseline)
+        search.held = False
+        if search.best() > search.baseline() + 0.05:
+            search.prepare(range(1, self.seeds))
         if not search.explained(hypotheses):
             search.together(hypotheses)
         return self._judged(case, search, hypotheses)
@@ -208,7 +271,8 @@ class Examination:
         if control is not None:
             value = search.skill(control)
             if not math.isnan(value):
-                held = value < 0.5 * search.skill(cures) + 0.05
+                base, cured = search.baseline(), search.skill(cures)
+                held = value < max(base, 0.0) + 0.6 * (cured - max(base, 0.0))
                 self.controls.append(("shuffled labels are not learned", held))
 
     def _told(
@@ -223,6 +287,9 @@ class Examination:
             "changed": [_rounded(search.skill(cures, seed)) for seed in range(self.seeds)],
         }
         causes = tuple(self._cause(item, status, evidence) for item in chosen)
+        patched, checked = self._repaired(search, chosen, after)
+        if checked is not None:
+            causes = tuple(replace(item, checked=checked) if item.fix else item for item in causes)
         if broken:
             return self._end(
                 CANNOT_TELL, f"a control failed: {broken[0]} does not hold", case, search,
@@ -241,7 +308,26 @@ class Examination:
             f"{names}: without {without} the network goes from {_percent(base)} to "
             f"{_percent(after)} of the way from the constant predictor to perfect answers",
             case, search, hypotheses, causes=causes, equivalent=choice.equivalent(chosen, cures),
+            patched=patched,
         )  # fmt: skip
+
+    def _repaired(
+        self, search: Search, chosen: list[Hypothesis], after: float
+    ) -> tuple[dict[str, str], bool | None]:
+        """The script with all edits, run: its text, and whether it learned; None: not tried."""
+        edits = [edit for item in chosen for edit in item.edits]
+        own = "" if self.script is None else str(Path(self.script.name).absolute())
+        source = read_source(own) if own else None
+        if source is None or not all(item.edits for item in chosen) or search.left < 5:
+            return {}, None
+        if any(edit.file != own for edit in edits):
+            return {}, None
+        text = applied(source.text, edits)
+        value = search.changed_script(text)
+        if math.isnan(value):
+            return {}, None
+        learned = value >= 0.8 * after or value >= after - 0.12
+        return ({own: text} if learned else {}), learned
 
     def _is_split(self, search: Search, cures: Changes) -> bool:
         """Whether in a seed that was tried the change makes no difference that counts."""
@@ -333,7 +419,7 @@ class Examination:
     def _end(
         self, verdict: str, reason: str, case: Case, search: Search, hypotheses: list[Hypothesis],
         causes: tuple[CauseFound, ...] = (), equivalent: tuple[tuple[str, ...], ...] = (),
-        advice: tuple[Advice, ...] = (),
+        advice: tuple[Advice, ...] = (), patched: dict[str, str] | None = None,
     ) -> Diagnosis:  # fmt: skip
         named = {item.code for item in causes} | {code for codes in equivalent for code in codes}
         return Diagnosis(
@@ -341,7 +427,7 @@ class Examination:
             _ruled_out(search, hypotheses, named), advice, _replays(search, hypotheses),
             case.task, tuple(self.controls), tuple(dict.fromkeys(self.unseen)),
             tuple(dict.fromkeys((*search.crew.companies[search.crew.stage()].notes,
-                                 *search.crew.notes))),
+                                 *search.crew.notes))), patched or {},
             seconds=time.perf_counter() - self._begun,
         )  # fmt: skip
 

@@ -86,7 +86,7 @@ class Search:
         return self._case(company)
 
     def _choose_steps(self, scouted: Any) -> None:
-        pace = scouted.seconds / max(scouted.steps, 1)
+        pace = scouted.pace
         if self._steps is not None:
             wanted = self._steps
         else:
@@ -247,7 +247,7 @@ class Search:
             [item for item in hypotheses if item.weight < SYMPTOM and item.later],
         )
         for stage in stages:
-            sets = [item for item in dict.fromkeys(alone(one) for one in stage)]
+            sets = list(dict.fromkeys(alone(one) for one in stage))
             self._tell(f"{len(sets)} replays with one change each")
             self.run(sets, race=True)
             if self.explained(hypotheses):
@@ -288,6 +288,24 @@ class Search:
         self._tell("changes together")
         self.run(sets)
         return sets
+
+    def changed_script(self, source: str) -> float:
+        """Skill of a changed script, run from its beginning; NaN where there was no time for it."""
+        key = self.crew.stage(0, (), source)
+        self._tell("running the mended script")
+        self.crew.ready([key], self.left)
+        if self.crew.companies[key].state != "ready":
+            return -1.0 if self.left > 1 else math.nan
+        steps = self.crew.companies[key].scouted.steps
+        finished = self.crew.companies[key].scouted.finished
+        wanted = steps if finished else self.steps
+        marks = tuple(sorted({*self._marks, max(1, wanted - 1), wanted}))
+        job = ReplayJob(0, REPLAY, (), wanted, self.left, marks)
+        job = self.crew.plan(key, job)
+        done = [item for item in self.crew.run() if item.job.number == job.number]
+        if not done or done[0].ended == "seconds":
+            return math.nan
+        return late_held(done[0]) if self.held else late_skill(done[0])
 
     def confirm(self, cures: Changes, seeds: Sequence[int]) -> None:
         """Baseline and cure over several seeds or data orders."""

@@ -101,7 +101,7 @@ class Diagnosis(Answer):
         controls: (control, whether it held).
         unseen: what could not be checked, and why.
         notes: what was different from a plain run.
-        patched: the whole text of the script with all fixes; "" without a checked fix.
+        patched: file to its whole text with all fixes, once that was run and learned.
         seconds: that it took.
     """
 
@@ -112,13 +112,19 @@ class Diagnosis(Answer):
     equivalent: tuple[tuple[str, ...], ...] = ()
     ruled_out: tuple[tuple[str, str], ...] = ()
     advice: tuple[Advice, ...] = ()
-    replays: tuple[ReplaySeen, ...] = ()
+    replays: tuple[ReplaySeen, ...] = field(default=(), repr=False)
     yardstick: str = ""
     controls: tuple[tuple[str, bool], ...] = ()
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     patched: dict[str, str] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without the patched files: their diffs are in the causes."""
+        found = super().to_dict()
+        found.pop("patched")
+        return found
 
     @property
     def exit_code(self) -> int:

@@ -149,7 +149,8 @@ class Watcher:
             return
         if self._bare and torch.is_grad_enabled():
             return
-        if next(module.parameters(), None) is None:  # an augmentation, a loss
+        first = next(module.parameters(), None)
+        if first is None or first.is_meta:  # an augmentation, a loss, a copy that is traced
             self.hooks.until_return(module, self._on_helper_return)
             return
         model = self.cast.model(module)

@@ -55,15 +55,31 @@ def _cause(item: CauseFound) -> list[RenderableType]:
             Syntax(item.fix.rstrip(), "diff", theme="ansi_light", background_color="default")
         )
     if item.checked is not None:
-        said = "was run and learned" if item.checked else "was run and did not learn"
-        parts.append(Text(f"  The script with this change {said}."))
+        parts.append(Text(f"  The script with this change was run and {_learned(item.checked)}."))
     return parts
+
+
+def cause_words(item: CauseFound) -> dict[str, str]:
+    """What a page says of a cause."""
+    checked = ""
+    if item.checked is not None:
+        checked = f"The script with this change was run and {_learned(item.checked)}."
+    return {
+        "code": item.code, "status": item.status, "place": item.place, "fix": item.fix,
+        "meaning": sentence(item.meaning), "remedy": item.remedy, "checked": checked,
+        "seeds": seeds(item) if "baseline" in item.evidence else "",
+    }  # fmt: skip
+
+
+def _learned(checked: bool) -> str:
+    return "learned" if checked else "did not learn"
 
 
 def seeds(item: CauseFound) -> str:
     """Skills of baseline and cure."""
     before, after = item.evidence.get("baseline", ()), item.evidence.get("changed", ())
-    shown = [", ".join(f"{value:.2f}" for value in values) for values in (before, after)]
+    shown = [", ".join("-" if value is None else f"{value:.2f}" for value in values)
+             for values in (before, after)]  # fmt: skip
     return f"{shown[0]} as it is; {shown[1]} with {item.intervention}"
 
 

@@ -16,6 +16,7 @@ from chainrule.analysis.effective import EffectiveField
 from chainrule.analysis.table import NetworkTable
 from chainrule.derivation.answer import Derivation
 from chainrule.diagnosis.answer import Watched
+from chainrule.diagnosis.verdict import Diagnosis
 from chainrule.errors import RunError
 from chainrule.gradients.curvature_answer import Curvature
 from chainrule.gradients.flow_answer import Flow
@@ -27,6 +28,8 @@ from chainrule.report.curved import curvature_rows, curvature_words
 from chainrule.report.curved_pictures import plane_picture, spectrum_picture
 from chainrule.report.derived import end_rows, graph_rows
 from chainrule.report.described import comparison_rows, effective_rows, proof_rows, summary
+from chainrule.report.diagnosed import cause_words, lists_of, sentence, value_of
+from chainrule.report.diagnosed_pictures import diagnosed_pictures
 from chainrule.report.field_picture import field_picture
 from chainrule.report.flowed import (
     COLUMNS as FLOW_COLUMNS,
@@ -309,4 +312,26 @@ def _watched(answer: Watched) -> str:
         pictures=[
             (heading, words, Markup(svg)) for heading, words, svg in watched_pictures(answer)
         ],
+    )
+
+
+@_title.register
+def _diagnosis_title(answer: Diagnosis) -> str:
+    return f"Diagnosis of {shortened(answer.script, 70)}"
+
+
+@html.register
+def _diagnosis(answer: Diagnosis) -> str:
+    return _render(
+        "diagnosis.html",
+        answer=answer,
+        reason=sentence(answer.reason),
+        causes=[cause_words(item) for item in answer.causes],
+        equivalent=", ".join(" + ".join(codes) for codes in answer.equivalent),
+        rows=[
+            (item.intervention, item.seed, f"{item.steps:,}", value_of(item), item.ended)
+            for item in answer.replays
+        ],
+        lists=lists_of(answer),
+        pictures=[(title, words, Markup(svg)) for title, words, svg in diagnosed_pictures(answer)],
     )

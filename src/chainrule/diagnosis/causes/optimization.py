@@ -80,9 +80,7 @@ def too_low(case: Case) -> Iterator[Hypothesis]:
     ratios, rate = update_ratios(case), rate_of(case)
     ratio = median(ratios[-5:]) if ratios else math.nan
     weight = SYMPTOM if ratio < 3e-4 else TRIED
-    for factor in (10.0, 100.0, 1000.0, 10000.0):
-        if weight == TRIED and factor > 100:
-            continue
+    for factor in _factors(ratio):
         yield Hypothesis(
             "learning-rate-too-low", ScaleRate(factor), weight,
             f"with a learning rate of {rate:g} an update is {ratio:.2g} of the weights' size; "
@@ -106,6 +104,14 @@ def too_high(case: Case) -> Iterator[Hypothesis]:
             {"learning_rate": rate, "update_ratio": highest},
             _made(case), _rate_edits(case, factor),
         )  # fmt: skip
+
+
+def _factors(ratio: float) -> tuple[float, ...]:
+    """Powers of ten, among them the one that brings updates to their usual size."""
+    if not 0 < ratio < 3e-4:
+        return (10.0, 100.0)
+    usual = 10.0 ** round(math.log10(1e-3 / ratio))
+    return tuple(sorted({10.0, usual, 10 * usual, 100 * usual}))
 
 
 def _grew(case: Case) -> bool:

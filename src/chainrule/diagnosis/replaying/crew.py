@@ -30,7 +30,7 @@ from chainrule.diagnosis.replaying.messages import (
     receive,
     send,
 )
-from chainrule.diagnosis.replaying.stage import KEY
+from chainrule.diagnosis.replaying.stage import KEY, Stage, Wire
 from chainrule.diagnosis.script import Script
 from chainrule.errors import ScriptError
 
@@ -50,7 +50,7 @@ class Company:
     """
 
     job: StageJob
-    process: subprocess.Popen[bytes]
+    process: Any
     connection: Connection | None = None
     state: str = "starting"
     scouted: Any = None
@@ -73,6 +73,34 @@ class _Running:
     begun: float = field(default_factory=time.perf_counter)
 
 
+class Forked:
+    """A fork of this process, with what a ``Popen`` knows of its own."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                run()
+            finally:
+                os._exit(1)
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        if self.returncode is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if done else None
+        return self.returncode
+
+    def wait(self) -> int:
+        """The exit code, when there is one."""
+        if self.returncode is None:
+            with contextlib.suppress(ChildProcessError):
+                _, status = os.waitpid(self.pid, 0)
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode or 0
+
+
 class Crew:
     """All processes of a diagnosis.
 
@@ -81,7 +109,7 @@ class Crew:
         recipe: of one of our own runs.
         jobs: processes at work at the same time.
         deadline: after this time (``time.perf_counter``) everything is stopped.
-        forks: whether replays are forked from a pause; else the script is run again for each.
+        program: a function that trains, in place of a script; it is run in forks of this process.
     """
 
     def __init__(
@@ -91,10 +119,10 @@ class Crew:
         recipe: dict[str, Any] | None = None,
         jobs: int = 2,
         deadline: float = float("inf"),
-        forks: bool = True,
+        program: Callable[[], None] | None = None,
     ) -> None:
         self.script, self.recipe, self.jobs = script, recipe, jobs
-        self.deadline, self.forks = deadline, forks
+        self.deadline, self.program, self.forks = deadline, program, True
         self.companies: dict[tuple[Any, ...], Company] = {}
         self.scratch = Path(tempfile.mkdtemp(prefix="chainrule-"))
         self._key = secrets.token_bytes(16)
@@ -139,12 +167,15 @@ class Crew:
         if key not in self.companies:
             number = len(self.companies)
             job = StageJob(
-                number, self.script, str(self.scratch), self.recipe, seed, source, changes
-            )
-            self.companies[key] = Company(job, self._start())
+                number, self.script, str(self.scratch), self.recipe, seed=seed, source=source,
+                changes=changes,
+            )  # fmt: skip
+            self.companies[key] = Company(job, self._start(job))
         return key
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, job: StageJob) -> Any:
+        if self.program is not None:
+            return Forked(lambda: self._in_fork(job))
         environment = os.environ | surroundings.ENVIRONMENT | {KEY: self._key.hex()}
         address = str(self.scratch / "wire")
         return subprocess.Popen(
@@ -153,6 +184,15 @@ class Crew:
             stderr=(self.scratch / "errors.log").open("ab"),
             env=environment, start_new_session=True,
         )  # fmt: skip
+
+    def _in_fork(self, job: StageJob) -> None:
+        """In a fork of this process: take part as a process of its own would."""
+        os.setsid()
+        wire = Wire(str(self.scratch / "wire"), self._key)
+        wire.send(("stage", os.getpid()))
+        sent: StageJob = wire.receive()
+        job = dataclasses.replace(sent, program=self.program)
+        Stage(job, str(self.scratch / "wire"), self._key, wire).run()
 
     def ready(self, keys: Iterable[tuple[Any, ...]], seconds: float) -> None:
         """Wait until stages are ready (or cannot be), at most so long."""
@@ -255,8 +295,8 @@ class Crew:
     def _again(self, company: Company, job: ReplayJob) -> None:
         """Run the script again for one replay."""
         name = f"once-{job.number}"
-        process = self._start()
         stage = dataclasses.replace(company.job, once=job)
+        process = self._start(stage)
         self.companies[name, job.number] = Company(stage, process)
 
     def _order(self, company: Company, order: tuple[Any, ...]) -> None:
@@ -318,7 +358,7 @@ class Crew:
             owner.connection = None
             if owner.job.once is not None:
                 self._end_lost(owner.job.once.number)
-            elif owner.state != "untrained":
+            elif owner.state != "untrained" and self.forks:
                 owner.state = "lost"
                 owner.error = owner.error or "the script's process ended without a word"
             return
@@ -336,10 +376,20 @@ class Crew:
             company.calls, company.pid, company.notes = message[1], message[2], tuple(message[3])
             company.seconds = time.perf_counter() - company.begun
             company.state = "paused"
+            self._may_fork(company, message[4])
             self._scout(company)
         elif kind == "untrained":
             company.state, company.calls = "untrained", message[1]
             company.error, company.place = message[2], message[3]
+
+    def _may_fork(self, company: Company, allowed: bool) -> None:
+        if allowed or self.program is not None:
+            return
+        self.forks = False
+        note = "the script is run again for each replay: forks are refused, or a GPU is in use"
+        if note not in self.notes:
+            self.notes.append(note)
+        self._order(company, ("quit",))
 
     def _scout(self, company: Company) -> None:
         company.state = "scouting"
@@ -347,7 +397,10 @@ class Crew:
         seconds = max(1.0, min(4.0, 0.04 * (self.deadline - time.perf_counter())))
         job = ReplayJob(self._number, SCOUT, seconds=seconds)
         self._running[job.number] = _Running(Outcome(job, company.job.number))
-        self._order(company, ("fork", job))
+        if self.forks:
+            self._order(company, ("fork", job))
+        else:
+            self._again(company, job)
 
     def _of_replay(self, running: _Running, message: tuple[Any, ...]) -> None:
         outcome, kind = running.outcome, message[0]
@@ -379,7 +432,8 @@ class Crew:
     def _scouted(self, outcome: Outcome, found: Any) -> None:
         company = self._company(outcome.stage)
         company.scouted = found
-        self._order(company, ("yardstick", found.file))
+        if self.forks:
+            self._order(company, ("yardstick", found.file))
         company.state = "ready"
 
     def _company(self, number: int) -> Company:

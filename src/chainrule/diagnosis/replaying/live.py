@@ -103,7 +103,8 @@ class Live:
         """A module is called; of those inside others nothing is changed."""
         if self.inside or torch.compiler.is_compiling():
             return original(module, *args, **kwargs)
-        if next(module.parameters(), None) is None:
+        first = next(module.parameters(), None)
+        if first is None or first.is_meta:
             return original(module, *args, **kwargs)
         if not self.busy:
             self.training = torch.is_grad_enabled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -60,6 +61,7 @@ class StageJob:
         number: of the stage.
         script: what to run; None where ``recipe`` is given.
         recipe: of one of our own runs.
+        program: a function to run in their place; for stages that are forked from this process.
         seed: is added to every seed that the script sets.
         source: text in place of the script's own.
         changes: what is done differently while the script sets itself up.
@@ -71,6 +73,7 @@ class StageJob:
     script: Script | None
     scratch: str
     recipe: dict[str, Any] | None = None
+    program: Callable[[], None] | None = None
     seed: int = 0
     source: str | None = None
     changes: tuple[Change, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.beginning import start_of
@@ -66,6 +66,7 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
             Path(file).write_bytes(pickle.dumps(yardstick))
         found = scouted(
             scout, yardstick, file, steps=live.step, seconds=seconds, finished=why == "script",
+            pace=look.pace(seconds, live.step),
             traits=tuple(look.traits), happenings=tuple(look.happened),
         )  # fmt: skip
         tell(("scouted", found))
@@ -81,6 +82,7 @@ class Look(Change):
     evaluations: Evaluations
     traits: list[Trait] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # of steps of which nothing was heard
 
     def meet(self, live: Live, network: nn.Module) -> None:
         self.traits.extend(traits_of(network))
@@ -103,6 +105,16 @@ class Look(Change):
         if not live.training and not live.busy and network is live.root and live.step:
             self.evaluations.begin(network, live.memory(self)["given"], output)
         return output
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        if self.evaluations.enough:
+            self.times.append(time.perf_counter())
+
+    def pace(self, seconds: float, steps: int) -> float:
+        """Seconds of a step, of those that were not heard if there are enough."""
+        if len(self.times) > 20:
+            return (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+        return seconds / max(steps, 1)
 
     def backward(self, live: Live, total: Tensor) -> Tensor:
         self.evaluations.end()
@@ -137,10 +149,3 @@ class _Silent:
 
     def broken(self, message: str) -> None:
         """Nothing."""
-
-
-def alone() -> bool:
-    """Whether this process cannot be forked safely: an accelerator is in use."""
-    import torch
-
-    return not hasattr(os, "fork") or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]

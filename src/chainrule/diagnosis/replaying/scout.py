@@ -41,6 +41,7 @@ class Scouted:
         steps: updates that it saw; all there are if ``finished``.
         seconds: that they took.
         finished: whether the script came to its end.
+        pace: seconds of a step.
         minibatches: captured.
         task: of the yardstick; "" where there is none.
         examples: in a minibatch.
@@ -61,6 +62,7 @@ class Scouted:
     steps: int
     seconds: float
     finished: bool
+    pace: float = math.nan
     minibatches: int = 0
     task: str = ""
     examples: int = 0
@@ -213,6 +215,11 @@ class Evaluations:
         self._derived = {id(item): item for item in leaves}
         self._size, self._training = len(leaves[0]), network.training
         self._ear.open()
+
+    @property
+    def enough(self) -> bool:
+        """Whether the scout has minibatches enough, and listens no more."""
+        return self._scout.budget.enough
 
     def end(self) -> None:
         """Something else begins."""

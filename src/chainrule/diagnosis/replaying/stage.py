@@ -6,10 +6,12 @@ Run as ``python -m chainrule.diagnosis.replaying.stage ADDRESS``; the conductor 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -140,7 +142,8 @@ class Gate:
 
 
 def _trains(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters())
+    """Whether it has weights; those without numbers are of a tracer."""
+    return any(not item.is_meta for item in module.parameters())
 
 
 class Stage:
@@ -172,6 +175,8 @@ class Stage:
         os._exit(0)
 
     def _program(self) -> Ending:
+        if self.job.program is not None:
+            return run_program(self.job.program)
         if self.job.recipe is not None:
             from chainrule.diagnosis.replaying.own_run import train_again
 
@@ -189,10 +194,12 @@ class Stage:
     def pause(self, gate: Gate) -> None:
         """Wait for orders; comes back in a fork, or to go on to a later forward pass."""
         if self.job.once is not None:
+            meet_optimizers(gate.cast)
             self._become(self.job.once, gate, self._wire)
             return
+        meet_optimizers(gate.cast)
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        self._wire.send(("paused", gate.calls, os.getpid(), self.notes))
+        self._wire.send(("paused", gate.calls, os.getpid(), self.notes, can_fork()))
         while True:
             order = self._wire.receive()
             if order[0] == "fork":
@@ -252,6 +259,31 @@ def told(ending: Ending) -> tuple[str, Place | None]:
         found = found.tb_next
     frame = None if found is None else user_frame(found.tb_frame)
     return text[:300], place_of(frame)
+
+
+def meet_optimizers(cast: Cast) -> None:
+    """Optimizers that were made before anybody listened."""
+    if not cast.rules:
+        for item in gc.get_objects():
+            if isinstance(item, torch.optim.Optimizer):
+                cast.rule(item)
+
+
+def run_program(program: Callable[[], None]) -> Ending:
+    """Run a function as if it were a script."""
+    try:
+        program()
+    except SystemExit as error:
+        return Ending(0, error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
+        return Ending(1, error)
+    return Ending(0)
+
+
+def can_fork() -> bool:
+    """Whether this process can be forked safely: not where an accelerator is in use."""
+    refused = os.environ.get("CHAINRULE_FORK") == "0"
+    return hasattr(os, "fork") and not refused and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
 
 
 def die_with_parent() -> None:

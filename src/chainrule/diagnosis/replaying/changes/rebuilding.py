@@ -301,8 +301,8 @@ def _by_example(module: Any) -> Any:
         found: Tensor = F.layer_norm(value, value.shape[1:])
         if module.weight is None:
             return found
-        found = found * module.weight.reshape(shape) + module.bias.reshape(shape)
-        return found
+        scaled: Tensor = found * module.weight.reshape(shape) + module.bias.reshape(shape)
+        return scaled
 
     return forward
 
