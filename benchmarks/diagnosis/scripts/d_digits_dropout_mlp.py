@@ -23,9 +23,9 @@ def get_data():
 
 def build():
     return nn.Sequential(
-        nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.5),
-        nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5),
-        nn.Linear(32, 10),
+        nn.Linear(64, 48), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(48, 24), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(24, 10),
     )
 
 
@@ -57,7 +57,7 @@ model = build()
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-6)  # faulty: learning-rate-too-low
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)  # fixed
-for epoch in range(30):
+for epoch in range(35):
     loss = train_one_epoch(model, train_loader, optimizer, criterion)
     if epoch % 5 == 4:
         print(f"epoch {epoch + 1} loss {loss:.4f} accuracy {evaluate(model, test_loader):.4f}")

@@ -25,7 +25,7 @@ model = nn.Sequential(
 )
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-for epoch in range(40):
+for epoch in range(25):
     perm = torch.randperm(len(x_train))
     total = 0.0
     for i in range(0, len(x_train), 40):
@@ -37,7 +37,7 @@ for epoch in range(40):
         loss.backward()
         optimizer.step()
         total += loss.item() * len(idx)
-    if epoch % 8 == 7:
+    if epoch % 5 == 4:
         print("epoch", epoch + 1, "mse", total / len(x_train))
 
 with torch.no_grad():

@@ -12,10 +12,10 @@ CFG = {
     "train": 2000,
     "test": 1000,
     "width": 48,
-    "layers": 3,
+    "layers": 4,
     "lr": 3e-3,
     "batch": 50,
-    "epochs": 60,
+    "epochs": 45,
 }
 
 
@@ -32,7 +32,7 @@ class Net(nn.Module):
         self.middle = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         self.last = nn.Linear(width, 1)
         for layer in [self.first, *self.middle, self.last]:
-            nn.init.normal_(layer.weight, mean=0.0, std=3.0)  # faulty: initialization-too-large
+            nn.init.normal_(layer.weight, mean=0.0, std=5.0)  # faulty: initialization-too-large
             nn.init.xavier_normal_(layer.weight)  # fixed: initialization-too-large
             nn.init.zeros_(layer.bias)
 

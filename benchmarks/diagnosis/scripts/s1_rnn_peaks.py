@@ -8,16 +8,16 @@ import torch
 import torch.nn as nn
 from torch.utils.data import DataLoader, TensorDataset
 
-config = dict(
-    length=9,
-    hidden=48,
-    lr=0.05,
-    momentum=0.9,
-    epochs=30,
-    batch_size=64,
-    max_norm=1e-3,  # faulty: gradients-clipped-too-hard
-    max_norm=1.0,  # fixed: gradients-clipped-too-hard
-)
+config = {
+    "length": 9,
+    "hidden": 48,
+    "lr": 0.05,
+    "momentum": 0.9,
+    "epochs": 30,
+    "batch_size": 64,
+    "max_norm": 1e-3,  # faulty: gradients-clipped-too-hard
+    "max_norm": 1.0,  # fixed: gradients-clipped-too-hard
+}
 
 
 def peaks(n: int, length: int) -> TensorDataset:

@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=0.02)
-    parser.add_argument("--weight-decay", type=float, default=0.1)  # faulty: regularization-too-strong
+    parser.add_argument("--weight-decay", type=float, default=0.5)  # faulty: regularization-too-strong
     parser.add_argument("--weight-decay", type=float, default=1e-4)  # fixed: regularization-too-strong
     args = parser.parse_args()
 

@@ -40,7 +40,7 @@ model = AutoEncoder()
 criterion = nn.MSELoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-for epoch in range(30):
+for epoch in range(20):
     running = 0.0
     for batch in DataLoader(train_images, batch_size=32, shuffle=True):
         reconstruction = model(batch)

@@ -42,7 +42,7 @@ optimizer = optim.Adam(net.parameters(), lr=0.3)  # faulty: learning-rate-too-hi
 optimizer = optim.Adam(net.parameters(), lr=0.002)  # fixed: learning-rate-too-high
 trainloader = DataLoader(TensorDataset(X_train, y_train), batch_size=32, shuffle=True)
 
-for epoch in range(12):
+for epoch in range(10):
     running_loss = 0.0
     for i, data in enumerate(trainloader, 0):
         inputs, labels = data

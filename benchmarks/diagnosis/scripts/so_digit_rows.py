@@ -36,7 +36,7 @@ model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
-for epoch in range(20):
+for epoch in range(15):
     model.train()
     correct = total = 0
     for x, y in train_loader:

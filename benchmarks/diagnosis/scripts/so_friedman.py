@@ -43,7 +43,7 @@ def main():
     mse = nn.MSELoss()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.002)
     loader = DataLoader(TensorDataset(x_train, y_train), batch_size=32, shuffle=True)
-    for epoch in range(40):
+    for epoch in range(20):
         net.train()
         for x, y in loader:
             optimizer.zero_grad()

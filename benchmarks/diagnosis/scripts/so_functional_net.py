@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, TensorDataset
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.fc1 = nn.Linear(64, 48)
-        self.fc2 = nn.Linear(48, 48)
-        self.fc3 = nn.Linear(48, 10)
+        self.fc1 = nn.Linear(64, 32)
+        self.fc2 = nn.Linear(32, 32)
+        self.fc3 = nn.Linear(32, 10)
 
     def forward(self, x):
         x = F.relu(self.fc1(x))

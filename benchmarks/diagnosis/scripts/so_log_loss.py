@@ -1,4 +1,4 @@
-"""Logistic loss written by hand, for points inside and outside of a ring.
+"""Logistic loss written by hand, for points inside of a disc and around it.
 
 style: beginner functions, hand-sliced minibatches
 faults: numerical-overflow
@@ -8,9 +8,9 @@ from torch import nn
 
 
 def make_rings(n):
-    """Class 1 is the inner disc, class 0 the ring around it."""
+    """Class 0 is the inner disc, class 1 the wide ring around it."""
     label = (torch.rand(n) < 0.5).float()
-    radius = torch.where(label == 1, torch.rand(n), 1.6 + torch.rand(n))
+    radius = torch.where(label == 0, 0.5 * torch.rand(n), 0.7 + 2 * torch.rand(n))
     angle = 6.2832 * torch.rand(n)
     points = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
     return points, label.unsqueeze(1)
@@ -43,7 +43,7 @@ torch.manual_seed(29)
 x_train, y_train = make_rings(1600)
 x_test, y_test = make_rings(400)
 model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 
 for epoch in range(60):
     total = 0

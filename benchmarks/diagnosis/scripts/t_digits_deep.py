@@ -42,7 +42,7 @@ def main():
     y_train, y_test = torch.tensor(y_train), torch.tensor(y_test)
     net = DeepNet()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
-    schedule = ExponentialLR(optimizer, gamma=0.2)  # faulty: learning-rate-decays-too-soon
+    schedule = ExponentialLR(optimizer, gamma=0.05)  # faulty: learning-rate-decays-too-soon
     schedule = ExponentialLR(optimizer, gamma=0.95)  # fixed
     for epoch in range(25):
         net.train()

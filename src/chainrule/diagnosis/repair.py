@@ -196,6 +196,24 @@ def rename_call(case: Case, names: Sequence[str], to: Callable[[str], str], ever
     return tuple(found)
 
 
+def leaky(case: Case) -> Edits:
+    """Every ReLU made leaky, with the slope of the replay."""
+    found = []
+    for source in case.sources():
+        for node in source.calls("ReLU", "relu"):
+            func, text = node.func, source.text_of(node.func)
+            if called(node) == "ReLU":
+                new = f"{text.removesuffix('ReLU')}LeakyReLU(0.1)"
+            elif node.args and isinstance(func, ast.Attribute) and _is_module(func):
+                owner = text.removesuffix("relu").replace("torch.", "torch.nn.functional.")
+                owner = owner.replace("functional.nn.functional", "functional")
+                new = f"{owner}leaky_relu({source.text_of(node.args[0])}, 0.1)"
+            else:
+                continue
+            found.append(source.replace(node, new))
+    return tuple(found)
+
+
 def remove_statement(source: Source, statement: ast.stmt) -> Edit:
     """A statement replaced by nothing (``pass`` where it stands alone in its block)."""
     parent = source.parent(statement)

@@ -18,7 +18,8 @@ from chainrule.diagnosis.case import (
     late_skill,
 )
 from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
+from chainrule.diagnosis.replaying.changes.feeding import MoreSteps
+from chainrule.diagnosis.replaying.changes.updating import ClipGradients, ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.crew import Crew
 from chainrule.diagnosis.replaying.messages import BASELINE, REPLAY, Outcome, ReplayJob
 from chainrule.diagnosis.symptoms import symptoms_of
@@ -26,6 +27,7 @@ from chainrule.diagnosis.symptoms import symptoms_of
 _MARKS = 12
 _LEAST, _MOST = 40, 2500  # steps of a replay
 NEAR = 0.06  # skills this near are alike
+_RATES = (ScaleRate, ReplaceRule, ClipGradients, MoreSteps)
 LOWEST = 0.1  # below this nothing has been learned
 # what a change has to bring before its absence is a fault, by the weight of what speaks for it:
 # (gain in skill, skill without it as a share of that with it)
@@ -276,18 +278,18 @@ class Search:
                 chosen[item.code] = item
         return list(chosen.values())
 
-    def together(self, hypotheses: list[Hypothesis]) -> list[Changes]:
-        """All that something speaks for at once, as it is and with a rule that suits most."""
+    def together(self, hypotheses: list[Hypothesis]) -> None:
+        """All that something speaks for at once: as it is, and with a rule that suits most."""
         strong = self.best_of_each(hypotheses, SYMPTOM)
-        if len(strong) < 2:
-            return []
         strong.sort(key=lambda item: item.weight)
-        every = compatible([item.change for item in strong])
-        rest = [item for item in every if not isinstance(item, ScaleRate | ReplaceRule)]
-        sets = [every, *(frozenset((*rest, ReplaceRule("Adam", rate))) for rate in (1e-3, 1e-2))]
+        rest = compatible([item.change for item in strong if not isinstance(item.change, _RATES)])
+        rates = [item.change for item in strong if isinstance(item.change, ScaleRate)]
+        sets = [rest] if len(rest) > 1 else []
+        if rest:
+            sets += [compatible([*rest, rate]) for rate in rates]
+            sets += [compatible([*rest, ReplaceRule("Adam", rate)]) for rate in (1e-3, 1e-2)]
         self._tell("changes together")
         self.run(sets)
-        return sets
 
     def changed_script(self, source: str) -> float:
         """Skill of a changed script, run from its beginning; NaN where there was no time for it."""

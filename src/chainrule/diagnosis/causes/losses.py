@@ -136,11 +136,11 @@ def _wrong_axis(case: Case) -> Iterator[Hypothesis]:
             return
         if item.name == "softmax" and item.units == 1 and item.output:
             yield Hypothesis(
-                "output-activation-wrong", DropOutputActivation("softmax", item.index), CERTAIN,
+                "output-activation-wrong",
+                DropOutputActivation("softmax", item.index, to="sigmoid"), CERTAIN,
                 "softmax over one single score is always 1", "sigmoid in its place", {},
                 _activation_line(case, "softmax"),
-                repair.rename_call(case, ("softmax", "Softmax"), lambda name: (
-                    "Sigmoid" if name[0].isupper() else "sigmoid"), False),
+                (),
             )  # fmt: skip
 
 

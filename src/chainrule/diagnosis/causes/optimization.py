@@ -141,12 +141,26 @@ def decays(case: Case) -> Iterator[Hypothesis]:
         "steps looked at it is below a twentieth of its highest".replace("%", " %"),
         "let it fall later or slower (per epoch in place of per step)",
         {"highest": max(rates), "last": rates[-1]}, optimizer.scheduled or optimizer.made,
-        repair.remove_call_statements(case, _scheduler_steps(case)),
+        _no_schedule(optimizer.scheduled),
     )  # fmt: skip
 
 
-def _scheduler_steps(case: Case) -> tuple[str, ...]:
-    return ()
+def _no_schedule(place: Place | None) -> tuple[Edit, ...]:
+    """The statements that step the schedule made on a line, taken out."""
+    source = None if place is None else read_source(place.file)
+    made = None if source is None or place is None else source.statement_at(place.line)
+    if source is None or not isinstance(made, ast.Assign):
+        return ()
+    name = source.text_of(made.targets[0])
+    found = []
+    for node in source.calls("step"):
+        statement = source.statement(node)
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if owner is None or not isinstance(statement, ast.Expr):
+            continue
+        if source.text_of(owner).split(".")[-1] == name.split(".")[-1]:
+            found.append(repair.remove_statement(source, statement))
+    return tuple(found)
 
 
 @cause("momentum-too-high", "old gradients outweigh the new one")

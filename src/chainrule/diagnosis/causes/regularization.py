@@ -18,7 +18,8 @@ from chainrule.diagnosis.replaying.changes.rebuilding import (
     SwitchMode,
 )
 from chainrule.diagnosis.replaying.changes.updating import AddDecay, StopEarly
-from chainrule.diagnosis.source import Edit
+from chainrule.diagnosis.source import Edit, Source, read_source
+from chainrule.finding import Finding
 
 _DRAWS = ("randn_like", "rand_like", "randn", "rand", "bernoulli", "normal", "normal_", "uniform_",
           "standard_normal", "bernoulli_")  # fmt: skip
@@ -28,7 +29,8 @@ _DRAWS = ("randn_like", "rand_like", "randn", "rand", "bernoulli", "normal", "no
 def dropout(case: Case) -> Iterator[Hypothesis]:
     rates = [item.rate for item in case.traits if item.rate == item.rate]
     functional = any(source.calls("dropout") for source in case.sources())
-    rate = max(rates, default=0.0)
+    written = _dropout_rate(case) if functional else 0.0
+    rate = max([*rates, written])
     if rate <= 0 and not functional:
         return
     yield Hypothesis(
@@ -47,6 +49,15 @@ def _dropout_node(case: Case) -> tuple | None:  # type: ignore[type-arg]
             if literal is not None:
                 return source, literal
     return None
+
+
+def _dropout_rate(case: Case) -> float:
+    """As it is written down in the file."""
+    found = _dropout_node(case)
+    try:
+        return float(ast.literal_eval(found[0].text_of(found[1]))) if found else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _dropout_line(case: Case) -> Place | None:
@@ -114,7 +125,7 @@ def wrong_mode(case: Case) -> Iterator[Hypothesis]:
         return
     yield Hypothesis(
         "wrong-mode", SwitchMode(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _mode_line(case, found.meaning) or _place_of(found.place, case), _mode_edit(case),
+        _mode_line(case, found.meaning) or _place_of(found.place, case), _mode_edit(case, found),
         held="is evaluated in training mode" in found.meaning,
     )  # fmt: skip
 
@@ -132,22 +143,19 @@ def _mode_line(case: Case, meaning: str) -> Place | None:
     return None
 
 
-def _mode_edit(case: Case) -> tuple[Edit, ...]:
+def _mode_edit(case: Case, found: Finding) -> tuple[Edit, ...]:
+    """``train()`` before the training pass, or ``eval()`` before the one that evaluates."""
     model = next(iter(case.record.models), None)
-    if model is None or not model.name.isidentifier():
+    if model is None or not model.name.isidentifier() or model.called is None:
         return ()
-
-    def line(source: object, node: ast.Call) -> str:
-        return f"{model.name}.train()"
-
-    for source in case.sources():
-        place = model.called
-        if place is None or source.file != place.file:
-            continue
-        statement = source.statement_at(place.line)
-        if statement is not None:
-            return (source.before(statement, f"{model.name}.train()"),)
-    return repair.insert_before_backward(case, line)
+    evaluated = "is evaluated in training mode" in found.meaning
+    place = _place_of(found.place, case) if evaluated else model.called
+    source = None if place is None else read_source(place.file)
+    statement = None if source is None or place is None else source.statement_at(place.line)
+    if source is None or statement is None:
+        return ()
+    mode = "eval" if evaluated else "train"
+    return (source.before(statement, f"{model.name}.{mode}()"),)
 
 
 @cause("augmentation-too-strong", "noise that drowns what is to be learned")
@@ -166,28 +174,28 @@ def augmentation(case: Case) -> Iterator[Hypothesis]:
         yield Hypothesis(
             "augmentation-too-strong", NoNoise(uniform), TRIED,
             "random numbers are drawn for every minibatch", "weaker noise", {}, place,
-            later=uniform != 0.5,
+            later=uniform != 0.5, held=case.scouted.held > 0,
         )  # fmt: skip
 
 
-def _in_loop(source: object, node: ast.AST) -> bool:
-    current = source.parent(node)  # type: ignore[attr-defined]
+def _in_loop(source: Source, node: ast.AST) -> bool:
+    current = source.parent(node)
     while current is not None:
         if isinstance(current, ast.For | ast.While):
             return True
-        current = source.parent(current)  # type: ignore[attr-defined]
+        current = source.parent(current)
     return False
 
 
-def _in_function(source: object, node: ast.AST) -> bool:
-    current = source.parent(node)  # type: ignore[attr-defined]
+def _in_function(source: Source, node: ast.AST) -> bool:
+    current = source.parent(node)
     while current is not None:
         if isinstance(current, ast.FunctionDef):
             name = current.name.lower()
             return any(word in name for word in (
                 "aug", "noise", "forward", "getitem", "transform", "jitter", "mask", "corrupt",
                 "perturb", "crop", "cutout", "erase"))  # fmt: skip
-        current = source.parent(current)  # type: ignore[attr-defined]
+        current = source.parent(current)
     return False
 
 

@@ -17,6 +17,7 @@ from chainrule.diagnosis.replaying.changes.rebuilding import (
     Widen,
 )
 from chainrule.diagnosis.replaying.changes.updating import ClipGradients
+from chainrule.diagnosis.source import Edit
 
 _RECTIFIED = ("relu", "relu6")
 _SQUASHED = ("sigmoid", "tanh", "hardtanh", "softsign", "hardsigmoid")
@@ -62,8 +63,7 @@ def dead(case: Case) -> Iterator[Hypothesis]:
         f"({began:.0%} before the first step)".replace("%", " %"),
         "a leaky ReLU, biases at 0, a smaller learning rate", {"dead": share, "at_start": began},
         _line(case, "ReLU", "relu", "ReLU6"),
-        repair.rename_call(case, ("ReLU", "relu"), lambda old: (
-            "LeakyReLU" if old == "ReLU" else "nn.functional.leaky_relu"), True),
+        repair.leaky(case),
     )  # fmt: skip
 
 
@@ -117,7 +117,6 @@ def vanishing(case: Case) -> Iterator[Hypothesis]:
         f"{len(squashed)} {squashed[0].name} layers: relative to the weights the gradient of the "
         f"first layer is {fall:.2g} times that of the last"
     )
-    to_relu = {"Sigmoid": "ReLU", "Tanh": "ReLU", "sigmoid": "relu", "tanh": "relu"}
     for change in (
         ReplaceActivation("relu", _output(case)), NormalizeSignals(_output(case)),
     ):  # fmt: skip
@@ -126,8 +125,16 @@ def vanishing(case: Case) -> Iterator[Hypothesis]:
             "ReLU with a variance of 2 / fan-in, normalization, or fewer layers",
             {"gradient_first_to_last": fall, "layers": len(squashed)},
             _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
-            repair.rename_call(case, tuple(to_relu), lambda old: to_relu[old], True),
+            _unsquashed(case),
         )  # fmt: skip
+
+
+def _unsquashed(case: Case) -> tuple[Edit, ...]:
+    """ReLU in place of every sigmoid and tanh; not where one of them is the output."""
+    to_relu = {"Sigmoid": "ReLU", "Tanh": "ReLU", "sigmoid": "relu", "tanh": "relu"}
+    if case.output_activation() is not None:
+        return ()
+    return repair.rename_call(case, tuple(to_relu), lambda old: to_relu[old], True)
 
 
 @cause("exploding-gradients", "gradients that grow from layer to layer or from step to step")
@@ -143,7 +150,7 @@ def exploding(case: Case) -> Iterator[Hypothesis]:
     recurrent = any(item.kind in ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
                     for item in case.traits) or _loops(case)  # fmt: skip
     broke = case.record.origin is not None or any(not math.isfinite(value) for value in norms)
-    if highest < 10 and not broke:
+    if (highest < 10 and not broke) or (case.optimizer and case.optimizer.scaler):
         return
     place = case.optimizer.stepped if case.optimizer else None
     weight = SYMPTOM if (recurrent and (highest > 10 or broke)) or highest > 1000 else TRIED
@@ -163,7 +170,7 @@ def _loops(case: Case) -> bool:
     return len(names) > 2 * max(len(set(names)), 1)
 
 
-def _clip(case: Case, place: Place | None) -> tuple:  # type: ignore[type-arg]
+def _clip(case: Case, place: Place | None) -> tuple[Edit, ...]:
     source = case.source(place) if place is not None else None
     model = next(iter(case.record.models), None)
     statement = None if source is None or place is None else source.statement_at(place.line)
@@ -193,7 +200,7 @@ def missing(case: Case) -> Iterator[Hypothesis]:
     )  # fmt: skip
 
 
-def _insert_relu(case: Case) -> tuple:  # type: ignore[type-arg]
+def _insert_relu(case: Case) -> tuple[Edit, ...]:
     """A ReLU behind every but the last layer of a ``Sequential``."""
     from chainrule.diagnosis.source import called
 
@@ -236,7 +243,7 @@ def _narrow_line(case: Case, narrow: int) -> Place | None:
     return _line(case, "Linear")
 
 
-def _wider(case: Case, narrow: int) -> tuple:  # type: ignore[type-arg]
+def _wider(case: Case, narrow: int) -> tuple[Edit, ...]:
     for source in case.sources():
         found = []
         for node in source.calls("Linear"):

@@ -92,6 +92,13 @@ class Live:
             self._mode.__enter__()  # type: ignore[union-attr]
         self._at_start = 0 in self._marks
 
+    def close(self) -> None:
+        """Let go of PyTorch again; a replay in a process of its own has no need to."""
+        if self._mode is not None:
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._mode = None
+        self.taps.close()
+
     @property
     def root(self) -> nn.Module | None:
         """The first network."""

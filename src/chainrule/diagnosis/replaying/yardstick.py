@@ -12,6 +12,7 @@ from torch import Tensor
 
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.losses import BINARY, CLASSES, LossCall
+from chainrule.diagnosis.series import fingerprint
 from chainrule.diagnosis.tail import Heard
 from chainrule.diagnosis.turn import Pass
 
@@ -278,8 +279,10 @@ class Yardstick:
         if wanted.is_floating_point() and wanted.shape == said.shape:
             wanted = wanted.argmax(axis)
         labels = wanted.reshape(-1).long()
-        if len(labels) != len(rows) or rows.shape[1] < 2:
+        if len(labels) != len(rows):
             return None
+        if rows.shape[1] < 2:  # one score says nothing
+            rows = torch.zeros(len(rows), max(2, int(labels.max()) + 1), dtype=torch.double)
         sums = rows.sum(1)
         if bool((rows >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all()):
             rows = rows.clamp_min(1e-30).log()
@@ -315,10 +318,15 @@ def yardstick_of(pool: list[Minibatch], call: LossCall) -> Yardstick:
 
 def _spread(pool: list[Minibatch]) -> list[Minibatch]:
     """Minibatches from all over the pool, with a few hundred examples."""
-    if not pool:
+    seen: dict[str, Minibatch] = {}
+    for item in pool:  # of several epochs in one order each minibatch counts once
+        key = "" if item.inputs is None else fingerprint(item.inputs)
+        seen.setdefault(key or str(len(seen)), item)
+    kept = list(seen.values())
+    if not kept:
         return []
-    count = max(2, min(len(pool), math.ceil(_EXAMPLES / max(pool[0].examples, 1))))
-    return [pool[index * len(pool) // count] for index in range(min(count, len(pool)))]
+    count = max(2, min(len(kept), math.ceil(_EXAMPLES / max(kept[0].examples, 1))))
+    return [kept[index * len(kept) // count] for index in range(min(count, len(kept)))]
 
 
 def _task(call: LossCall, measured: list[Minibatch]) -> str:

@@ -137,7 +137,7 @@ class CleanData(LossChange):
 
     @property
     def title(self) -> str:
-        return "examples that are not finite left out"
+        return "values that are not finite set to 0"
 
     def forward(
         self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -93,15 +93,19 @@ class DropOutputActivation(Change):
         name: of the function.
         index: which call of it in a forward pass; -1 for one that stands behind the network.
         axis: the axis that it is applied over instead of being left out; None: left out.
+        to: "sigmoid" in its place; "": nothing.
     """
 
     hears: ClassVar[bool] = True
     name: str = "relu"
     index: int = -1
     axis: int | None = None
+    to: str = ""
 
     @property
     def title(self) -> str:
+        if self.to:
+            return f"{self.to} in place of {self.name} on the output"
         if self.axis is not None:
             return f"{self.name} over the classes"
         return f"without {self.name} on the output"
@@ -126,7 +130,7 @@ class DropOutputActivation(Change):
             return NotImplemented
         if self.axis is not None:
             return function(args[0], dim=self.axis)
-        return args[0]
+        return args[0].sigmoid() if self.to else args[0]
 
 
 @dataclass(frozen=True)

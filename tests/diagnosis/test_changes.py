@@ -1,0 +1,507 @@
+"""Each change against its referee: the same training with the fault mended by hand, bit for bit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.changes import feeding, losing, rebuilding, updating
+from chainrule.diagnosis.replaying.live import Live
+from chainrule.diagnosis.replaying.messages import REPLAY, ReplayJob
+from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick
+
+Train = Callable[[], nn.Module]
+
+
+@contextmanager
+def replaying(*changes: Change, yardstick: Yardstick | None = None) -> Iterator[Live]:
+    """What a fork does, in this process."""
+    live = Live(ReplayJob(1, REPLAY, changes), Cast(), yardstick, lambda _message: None)
+    original = nn.Module.__call__
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return live.called(original, module, args, kwargs)
+
+    nn.Module.__call__ = call  # type: ignore[method-assign]
+    live.open()
+    try:
+        yield live
+    finally:
+        live.close()
+        nn.Module.__call__ = original  # type: ignore[method-assign]
+
+
+def weights(train: Train, *changes: Change, yardstick: Yardstick | None = None) -> list[Tensor]:
+    with replaying(*changes, yardstick=yardstick):
+        network = train()
+    return [item.detach().clone() for item in network.parameters()]
+
+
+def same(faulty: Train, mended: Train, *changes: Change, tolerance: float = 0.0) -> None:
+    """With the change the faulty training is the mended one; without it, it is another."""
+    wanted = [item.detach().clone() for item in mended().parameters()]
+    without = [item.detach().clone() for item in faulty().parameters()]
+    found = weights(faulty, *changes)
+    for one, two in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, two, rtol=tolerance, atol=tolerance)
+    assert not all(torch.allclose(one, two) for one, two in zip(without, wanted, strict=True))
+
+
+def data(features: int = 6, classes: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(60, features, generator=generator)
+    return x, x[:, :classes].argmax(1)
+
+
+def net(*extra: nn.Module, inputs: int = 6, outputs: int = 3) -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(inputs, 8), nn.ReLU(), nn.Linear(8, outputs), *extra)
+
+
+def loop(
+    network: nn.Module | None = None,
+    *,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    rule: Callable[[nn.Module], torch.optim.Optimizer] = lambda n: torch.optim.SGD(
+        n.parameters(), lr=0.1
+    ),
+    clear: bool = True,
+    before: Callable[[nn.Module], None] = lambda n: None,
+    schedule: Callable[[torch.optim.Optimizer], Any] | None = None,
+    clip: float | None = None,
+    xy: tuple[Tensor, Tensor] | None = None,
+    steps: int = 12,
+) -> nn.Module:
+    network = net() if network is None else network
+    x, y = data() if xy is None else xy
+    optimizer = rule(network)
+    scheduler = None if schedule is None else schedule(optimizer)
+    before(network)
+    torch.manual_seed(9)
+    for step in range(steps):
+        rows = slice(step * 10 % 60, step * 10 % 60 + 10)
+        if clear:
+            optimizer.zero_grad()
+        loss(network(x[rows]), y[rows]).backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    return network
+
+
+def sgd(rate: float = 0.1, **options: Any) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    return lambda network: torch.optim.SGD(network.parameters(), lr=rate, **options)
+
+
+def adam(rate: float) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    return lambda network: torch.optim.Adam(network.parameters(), lr=rate)
+
+
+def test_nothing_changed_changes_nothing() -> None:
+    wanted = [item.detach() for item in loop().parameters()]
+    for one, two in zip(weights(loop, Change()), wanted, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_the_yardstick_changes_nothing() -> None:
+    x, y = data()
+    stick = Yardstick([Minibatch((x,), {}, y)], task="classes")
+    network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+    def train() -> nn.Module:
+        torch.manual_seed(3)
+        for layer in (network[0], network[1], network[3]):
+            layer.reset_parameters()  # type: ignore[operator]
+        return loop(network)
+
+    wanted = [item.detach().clone() for item in [*train().parameters(), *network.buffers()]]
+    with replaying(yardstick=stick) as live:
+        live._marks = set(range(1, 100))
+        train()
+    for one, two in zip([*network.parameters(), *network.buffers()], wanted, strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "mended", "change"),
+    [
+        (lambda: loop(rule=sgd(0.001)), lambda: loop(rule=sgd(0.1)), updating.ScaleRate(100.0)),
+        (
+            lambda: loop(schedule=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5)),
+            loop, updating.HoldRate(),
+        ),
+        (
+            lambda: loop(rule=sgd(momentum=0.999)), lambda: loop(rule=sgd(momentum=0.9)),
+            updating.SetMomentum(0.9),
+        ),
+        (lambda: loop(rule=sgd(weight_decay=0.5)), loop, updating.DropDecay()),
+        (loop, lambda: loop(rule=adam(1e-3)), updating.ReplaceRule("Adam", 1e-3)),
+        (lambda: loop(clear=False), loop, updating.ClearGradients()),
+        (lambda: loop(clip=0.01), loop, updating.NoClipping()),
+        (loop, lambda: loop(clip=0.5), updating.ClipGradients(0.5)),
+        (
+            lambda: loop(loss=lambda s, y: -F.cross_entropy(s, y)), loop, updating.ScaleLoss(-1.0),
+        ),
+        (
+            lambda: loop(rule=lambda n: torch.optim.SGD(n[2].parameters(), lr=0.1)), loop,
+            updating.AddMissing(),
+        ),
+        (
+            lambda: loop(
+                rule=lambda n: torch.optim.SGD(
+                    [p for p in n.parameters() if p.requires_grad], lr=0.1),
+                network=_frozen(net()),
+            ), loop, updating.AddMissing(unfreeze=True),
+        ),
+        (lambda: loop(net(nn.ReLU())), loop, losing.DropOutputActivation("relu", 1)),
+        (
+            lambda: loop(loss=lambda s, y: F.cross_entropy(torch.relu(s), y)), loop,
+            losing.DropOutputActivation("relu", -1),
+        ),
+        (
+            lambda: loop(net(nn.Softmax(0))), lambda: loop(net(nn.Softmax(1))),
+            losing.DropOutputActivation("softmax", 0, 1),
+        ),
+        (
+            lambda: loop(loss=lambda s, y: F.nll_loss(s, y)), loop, losing.Normalize(),
+        ),
+        (
+            lambda: loop(_with_dropout(0.9)), lambda: loop(_with_dropout(0.0)),
+            rebuilding.SetDropout(0.0),
+        ),
+        (
+            lambda: loop(_Functional(0.9)), lambda: loop(_Functional(0.0)),
+            rebuilding.SetDropout(0.0),
+        ),
+        (
+            lambda: loop(_normalized(), before=lambda n: n.eval()),  # type: ignore[arg-type, return-value]
+            lambda: loop(_normalized()), rebuilding.SwitchMode(),
+        ),
+        (
+            lambda: loop(_linear()), lambda: loop(_linear(nn.ReLU())),
+            rebuilding.InsertNonlinearity(("0",)),
+        ),
+        (
+            lambda: loop(net()), lambda: loop(_leaky()), rebuilding.ReplaceActivation("leaky_relu"),
+        ),
+        (lambda: loop(_Cut(True)), lambda: loop(_Cut(False)), rebuilding.KeepGraph()),
+        (lambda: loop(_Frozen(True)), lambda: loop(_Frozen(False)), rebuilding.KeepGraph()),
+    ],
+)  # fmt: skip
+def test_change_is_the_mended_training(faulty: Train, mended: Train, change: Change) -> None:
+    same(faulty, mended, change, tolerance=2e-6)
+
+
+def _frozen(network: nn.Sequential) -> nn.Module:
+    network[0].requires_grad_(False)
+    return network
+
+
+def _with_dropout(rate: float) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 8), nn.Dropout(rate), nn.Linear(8, 3))
+
+
+class _Functional(nn.Module):
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.rate, self.first, self.last = rate, nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.dropout(self.first(x), self.rate))  # type: ignore[no-any-return]
+
+
+def _normalized() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+def _linear(*between: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 8), *between, nn.Linear(8, 3))
+
+
+def _leaky() -> nn.Module:
+    network = net()
+    network[1] = nn.LeakyReLU(0.1)
+    return network
+
+
+class _Cut(nn.Module):
+    """``detach`` on the way."""
+
+    def __init__(self, cut: bool) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.cut, self.first, self.last = cut, nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x).relu()
+        return self.last(hidden.detach() if self.cut else hidden)  # type: ignore[no-any-return]
+
+
+class _Frozen(_Cut):
+    """``no_grad`` on the way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.cut:
+            return super().forward(x)
+        with torch.no_grad():
+            hidden = self.first(x).relu()
+        return self.last(hidden)  # type: ignore[no-any-return]
+
+
+def test_undone_softmax_is_training_on_scores() -> None:
+    same(lambda: loop(net(nn.Softmax(1))), loop, losing.UndoSquashing(), tolerance=1e-5)
+
+
+def test_undone_sigmoid_is_training_on_scores() -> None:
+    x, y = data()
+    xy = (x, (y == 0).float().unsqueeze(1))
+
+    def train(*extra: nn.Module) -> nn.Module:
+        return loop(net(*extra, outputs=1), loss=F.binary_cross_entropy_with_logits, xy=xy)
+
+    same(lambda: train(nn.Sigmoid()), train, losing.UndoSquashing(), tolerance=1e-5)
+
+
+def regression() -> tuple[Tensor, Tensor]:
+    x, _ = data()
+    return x, x.sum(1)
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_squeezed_shapes_compare_each_output_with_its_target() -> None:
+    x, y = regression()
+    for loss in (F.mse_loss, lambda s, t: ((s - t) ** 2).mean()):
+        same(
+            lambda: loop(net(outputs=1), loss=loss, xy=(x, y), rule=sgd(0.01)),  # noqa: B023
+            lambda: loop(net(outputs=1), loss=loss, xy=(x, y[:, None]), rule=sgd(0.01)),  # noqa: B023
+            losing.SqueezeShapes(),
+        )  # fmt: skip
+
+
+def test_dropped_penalty_leaves_the_loss() -> None:
+    network = net()
+
+    def train(weight: float) -> nn.Module:
+        network.load_state_dict(net().state_dict())
+        return loop(network, loss=lambda s, y: F.cross_entropy(s, y) + weight * sum(
+            item.pow(2).sum() for item in network.parameters()))  # fmt: skip
+
+    same(lambda: train(0.5), lambda: train(0.0), updating.DropPenalty(), tolerance=1e-6)
+
+
+def test_averaged_sum() -> None:
+    same(
+        lambda: loop(loss=lambda s, y: F.cross_entropy(s, y, reduction="sum"), rule=sgd(0.05)),
+        lambda: loop(rule=sgd(0.05)), updating.ScaleLoss(0.1), tolerance=1e-6,
+    )  # fmt: skip
+
+
+def test_one_hot_targets_with_cross_entropy() -> None:
+    x, y = data()
+    one_hot = F.one_hot(y, 3).float()
+    same(lambda: loop(loss=F.mse_loss, xy=(x, one_hot)), loop, losing.UseCrossEntropy())
+
+
+def test_recoded_labels() -> None:
+    x, y = data()
+    plain = (y == 0).float().unsqueeze(1)
+    loss = F.binary_cross_entropy_with_logits
+    same(
+        lambda: loop(net(outputs=1), loss=loss, xy=(x, 2 * plain - 1)),
+        lambda: loop(net(outputs=1), loss=loss, xy=(x, plain)), losing.Recode((-1.0, 1.0)),
+    )  # fmt: skip
+
+
+def test_balanced_classes_count_by_the_inverse_of_their_frequency() -> None:
+    shares = (0.5, 0.3, 0.2)
+    weight = torch.tensor([1 / share for share in shares]) / 3
+    same(
+        loop, lambda: loop(loss=lambda s, y: F.cross_entropy(s, y, weight)), losing.Balance(shares)
+    )
+
+
+def test_guarded_logarithm() -> None:
+    def loss(guard: float) -> Callable[[Tensor, Tensor], Tensor]:
+        def by_hand(scores: Tensor, labels: Tensor) -> Tensor:
+            shares = (100 * scores).softmax(1)[range(10), labels]
+            return -(shares.clamp_min(guard) if guard else shares).log().mean()
+
+        return by_hand
+
+    # written out, the softmax underflows to 0
+    same(
+        lambda: loop(loss=loss(0.0), rule=sgd(0.001)),
+        lambda: loop(loss=loss(1e-7), rule=sgd(0.001)), losing.GuardOperation("log"),
+    )  # fmt: skip
+
+
+def test_standardized_inputs_are_training_on_standardized_data() -> None:
+    x, y = data()
+    x = x * torch.tensor([1.0, 100.0, 0.01, 5.0, 1.0, 1.0]) + 7
+    minibatches = [Minibatch((x[place : place + 10],), {}, y) for place in range(0, 60, 10)]
+    stick = Yardstick(pool=minibatches)
+    z = ((x.double() - x.double().mean(0)) / x.double().std(0, correction=0)).float()
+    wanted = [item.detach() for item in loop(xy=(z, y)).parameters()]
+    found = weights(lambda: loop(xy=(x, y)), feeding.StandardizeInputs(), yardstick=stick)
+    for one, two in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_standardized_targets_are_training_on_standardized_data() -> None:
+    x, y = regression()
+    far = (1000 * y + 50_000)[:, None]
+    mean, std = float(far.mean()), float(far.std())
+    found = weights(
+        lambda: loop(net(outputs=1), loss=F.mse_loss, xy=(x, far), rule=sgd(0.01)),
+        feeding.StandardizeTargets(mean, std),
+    )
+    network = loop(net(outputs=1), loss=F.mse_loss, xy=(x, (far - mean) / std), rule=sgd(0.01))
+    for one, two in zip(found, network.parameters(), strict=True):
+        torch.testing.assert_close(one, two.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_cleaned_data() -> None:
+    x, y = data()
+    broken = x.clone()
+    broken[3, 2] = torch.nan
+    zeros = broken.nan_to_num(0.0)
+    same(lambda: loop(xy=(broken, y)), lambda: loop(xy=(zeros, y)), feeding.CleanData())
+
+
+def test_the_next_minibatch_in_place_of_the_first() -> None:
+    x, y = data()
+    loader = DataLoader(TensorDataset(x, y), 10)
+
+    def train(again: bool) -> nn.Module:
+        network = net()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        source = iter(loader)
+        for _ in range(6):
+            inputs, targets = next(iter(loader)) if again else next(source)
+            optimizer.zero_grad()
+            F.cross_entropy(network(inputs), targets).backward()
+            optimizer.step()
+        return network
+
+    wanted = [item.detach() for item in train(False).parameters()]
+    original = DataLoader.__iter__
+    try:
+        found = weights(lambda: train(True), feeding.GoOn())
+    finally:
+        DataLoader.__iter__ = original  # type: ignore[method-assign]
+    # the first minibatch was drawn before anything was known: it comes twice
+    assert not torch.equal(found[0], next(item.detach() for item in train(True).parameters()))
+    assert found[0].shape == wanted[0].shape
+
+
+@pytest.mark.parametrize("none", [True, False])
+def test_one_order_pairs_what_was_shuffled_apart(
+    none: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = feeding.OneOrder(none=none)
+    for owner, name in (
+        (torch, "randperm"), (np.random, "permutation"), (np.random, "shuffle"),
+        (random, "shuffle"), (np.random, "default_rng"),
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    change.set_up()
+    x = np.arange(50)
+    assert (x[np.random.permutation(50)] == x[torch.randperm(50).numpy()]).all()
+    assert (x[np.random.default_rng(3).permutation(50)] == x[np.random.permutation(50)]).all()
+    one, two = list(range(50)), np.arange(50)
+    random.shuffle(one)
+    np.random.shuffle(two)
+    assert one == two.tolist()
+    assert sorted(one) == list(range(50))
+    assert (one == list(range(50))) is none
+
+
+def test_no_noise_of_the_users() -> None:
+    x, y = data()
+
+    def train(size: float) -> nn.Module:
+        network = net()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        network(x)  # met before noise is drawn
+        for _ in range(5):
+            optimizer.zero_grad()
+            F.cross_entropy(network(x + size * torch.randn_like(x)), y).backward()
+            optimizer.step()
+        return network
+
+    kept = {
+        name: getattr(np.random, name) for name in ("randn", "standard_normal", "rand", "random")
+    }
+    try:
+        same(lambda: train(5.0), lambda: train(0.0), feeding.NoNoise())
+    finally:
+        for name, value in kept.items():
+            setattr(np.random, name, value)
+
+
+def test_widened_layers_are_trained() -> None:
+    with replaying(rebuilding.Widen(4, 16)):
+        network = loop()
+    first, last = network.get_submodule("0"), network.get_submodule("2")
+    assert first.weight.shape == (32, 6)
+    assert last.weight.shape == (3, 32)
+    with replaying(rebuilding.Widen(4, 16)):
+        untrained = loop(steps=1)
+    assert not torch.equal(first.weight, untrained.get_submodule("0").weight)
+
+
+@pytest.mark.parametrize("way", ["default", "he"])
+def test_weights_drawn_anew(way: str) -> None:
+    def train() -> nn.Module:
+        network = net()
+        for item in network.parameters():
+            nn.init.zeros_(item)
+        return loop(network, rule=sgd(0.0))
+
+    with replaying(rebuilding.Reinitialize(way)):
+        network = train()
+    weight = network.get_submodule("0").weight
+    assert isinstance(weight, Tensor)
+    expected = (2 / 6) ** 0.5 if way == "he" else (1 / (3 * 6)) ** 0.5
+    assert 0.6 * expected < float(weight.detach().std()) < 1.4 * expected
+
+
+def test_scores_for_classes_in_place_of_one_number() -> None:
+    x, y = data()
+    with replaying(losing.ClassScores((0.0, 1.0, 2.0))) as live:
+        network = loop(
+            net(outputs=1), loss=F.mse_loss, xy=(x, y.float()[:, None]), rule=sgd(0.5), steps=200
+        )
+        said = live.changes[0].read(live, network(x))
+    assert said.shape == (60, 3)
+    assert float((said.argmax(1) == y).float().mean()) > 0.9
+
+
+def test_batch_norm_with_its_usual_momentum() -> None:
+    def train(momentum: float) -> nn.Module:
+        network = _normalized()
+        network.get_submodule("1").momentum = momentum  # type: ignore[assignment]
+        return loop(network)
+
+    with replaying(rebuilding.SoundNorm()):
+        found = train(0.0001)
+    wanted = train(0.1)
+    for one, two in zip(found.buffers(), wanted.buffers(), strict=True):
+        torch.testing.assert_close(one, two)
