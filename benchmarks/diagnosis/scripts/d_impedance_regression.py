@@ -25,7 +25,7 @@ model = nn.Sequential(
 )
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-for epoch in range(25):
+for epoch in range(15):
     perm = torch.randperm(len(x_train))
     total = 0.0
     for i in range(0, len(x_train), 40):

@@ -27,7 +27,7 @@ class SparseNet(nn.Module):
         self.features = nn.Linear(64, width)
         self.out = nn.Linear(width, 10)
         nn.init.kaiming_normal_(self.features.weight, nonlinearity="relu")
-        nn.init.constant_(self.features.bias, -0.9)
+        nn.init.constant_(self.features.bias, -1.4)
 
     def forward(self, x):
         h = torch.relu(self.features(x))

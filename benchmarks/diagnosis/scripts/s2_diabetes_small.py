@@ -15,7 +15,7 @@ from torch import nn
 class Config:
     patients: int = 80
     hidden: int = 256  # faulty: overfitting
-    epochs: int = 500  # faulty: overfitting
+    epochs: int = 350  # faulty: overfitting
     weight_decay: float = 0.0  # faulty: overfitting
     hidden: int = 16  # fixed: overfitting
     epochs: int = 150  # fixed: overfitting

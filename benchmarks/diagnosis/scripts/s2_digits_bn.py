@@ -54,7 +54,10 @@ def accuracy(model, loader):
 if __name__ == "__main__":
     torch.manual_seed(23)
     train_loader, test_loader = get_loaders()
-    model = nn.Sequential(block(1, 16), block(16, 16), nn.MaxPool2d(2), block(16, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+    model = nn.Sequential(
+        block(1, 16), block(16, 16), nn.MaxPool2d(2),
+        block(16, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     criterion = nn.CrossEntropyLoss()
     for epoch in range(EPOCHS):

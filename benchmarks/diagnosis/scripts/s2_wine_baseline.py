@@ -2,6 +2,7 @@
 
 style: Trainer class, DataLoader
 faults: wrong-mode
+also: inputs-not-normalized
 """
 import torch
 from sklearn.datasets import load_wine

@@ -1,4 +1,4 @@
-"""Sort wines by cultivar, with a preprocessing function for each split.
+"""Sort wines by cultivar.
 
 style: functions, dataclass config, main guard
 faults: train-test-mismatch

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 torch.manual_seed(16)
-SIZES = [64, 48, 40, 32, 24, 16]
+SIZES = [64, 60, 56, 52, 48, 40]
 
 
 class AutoEncoder(nn.Module):
@@ -32,15 +32,16 @@ class AutoEncoder(nn.Module):
 
 
 images = torch.tensor(load_digits().data, dtype=torch.float32) / 16
+images = images[torch.randperm(len(images))]
 mean_image = images[:1500].mean(0)
 train_images = images[:1500] - mean_image
 test_images = images[1500:] - mean_image
 
 model = AutoEncoder()
 criterion = nn.MSELoss()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
-for epoch in range(20):
+for epoch in range(25):
     running = 0.0
     for batch in DataLoader(train_images, batch_size=32, shuffle=True):
         reconstruction = model(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ from chainrule.diagnosis.replaying.changes.feeding import (
     StandardizeTargets,
 )
 from chainrule.diagnosis.replaying.changes.losing import Balance, Recode
-from chainrule.diagnosis.source import Edit
+from chainrule.diagnosis.source import Edit, Source, read_source
 
 
 def _call_line(case: Case) -> Place | None:
@@ -54,11 +55,20 @@ def _input_line(case: Case) -> Place | None:
     return Place(found[0].file, found[1].lineno) if found else _call_line(case)
 
 
-def _tensor_call(case: Case) -> tuple | None:  # type: ignore[type-arg]
+_INPUTS = ("x", "data", "inputs", "features", "images", "self.x", "xs")
+_MAKERS = ("tensor", "from_numpy", "as_tensor", "FloatTensor", "Tensor")
+
+
+def _tensor_call(case: Case) -> tuple[Source, ast.Call] | None:
+    """The call that makes the inputs a tensor, by the names of what it makes or is given."""
     for source in case.sources():
-        for node in source.calls("tensor", "from_numpy", "as_tensor", "FloatTensor", "Tensor"):
-            first = source.text_of(node.args[0]).lower() if node.args else ""
-            if first.startswith(("x", "data", "inputs", "features", "images", "self.x")):
+        for node in source.calls(*_MAKERS):
+            statement = source.statement(node)
+            named = ""
+            if isinstance(statement, ast.Assign):
+                named = source.text_of(statement.targets[0]).lower()
+            given = source.text_of(node.args[0]).lower() if node.args else ""
+            if named.startswith(_INPUTS) or (not named and given.startswith(_INPUTS)):
                 return source, node
     return None
 
@@ -70,8 +80,6 @@ def _standardized(case: Case) -> tuple[Edit, ...]:
         return ()
     source, node = found
     statement = source.statement(node)
-    import ast
-
     if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
         return ()
     name = statement.targets[0].id
@@ -102,7 +110,7 @@ def targets(case: Case) -> Iterator[Hypothesis]:
 
 def _target_line(case: Case) -> Place | None:
     for source in case.sources():
-        for node in source.calls("tensor", "from_numpy", "as_tensor", "FloatTensor", "Tensor"):
+        for node in source.calls(*_MAKERS):
             first = source.text_of(node.args[0]).lower() if node.args else ""
             if first.startswith(("y", "target", "labels", "self.y")):
                 return Place(source.file, node.lineno)
@@ -206,8 +214,6 @@ def not_shuffled(case: Case) -> Iterator[Hypothesis]:
 
 
 def _shuffle(place: Place | None) -> tuple[Edit, ...]:
-    from chainrule.diagnosis.source import read_source
-
     source = None if place is None else read_source(place.file)
     node = None if source is None or place is None else source.call_at(place.line, "DataLoader")
     if source is None or node is None:

@@ -239,7 +239,10 @@ def _more_epochs(case: Case) -> tuple[Edit, ...]:
         for loop in reversed(loops):
             call = loop.iter
             if isinstance(call, ast.Call) and call.args:
-                literal = source.literal(call.args[-1])
+                last = call.args[-1]
+                if isinstance(last, ast.BinOp):  # range(1, epochs + 1)
+                    last = last.left
+                literal = source.literal(last)
                 if literal is not None and source.text_of(literal).isdigit():
                     value = int(source.text_of(literal))
                     return (source.replace(literal, str(5 * value)),)

@@ -228,7 +228,7 @@ def capacity(case: Case) -> Iterator[Hypothesis]:
         return
     narrow = min(item.units for item in linear[:-1])
     outputs = linear[-1].units
-    few = narrow <= 3 or 3 * narrow < outputs
+    few = narrow <= 3 or (case.task == "classes" and 3 * narrow < outputs)
     yield Hypothesis(
         "capacity-too-small", Widen(4, 64), SYMPTOM if few else TRIED,
         f"the narrowest hidden layer has {narrow} units", "wider hidden layers",

@@ -395,7 +395,8 @@ class Crew:
         company.state = "scouting"
         self._number += 1
         seconds = max(1.0, min(4.0, 0.04 * (self.deadline - time.perf_counter())))
-        job = ReplayJob(self._number, SCOUT, seconds=seconds)
+        brief = company.job.seed > 0 and company.job.source is None
+        job = ReplayJob(self._number, SCOUT, seconds=seconds, brief=brief)
         self._running[job.number] = _Running(Outcome(job, company.job.number))
         if self.forks:
             self._order(company, ("fork", job))

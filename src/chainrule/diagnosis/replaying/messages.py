@@ -39,6 +39,7 @@ class ReplayJob:
         marks: steps after which the yardstick is laid on.
         reseed: added to the random state before the first step; 0 leaves it.
         yardstick: file that the scout has written; "" without one.
+        brief: of a scout: whether minibatches are all that is wanted of it.
         late: steps after which the baseline leaves a paused copy of itself.
     """
 
@@ -50,6 +51,7 @@ class ReplayJob:
     marks: tuple[int, ...] = ()
     reseed: int = 0
     yardstick: str = ""
+    brief: bool = False
     late: tuple[int, ...] = ()
 
 

@@ -33,13 +33,13 @@ from chainrule.diagnosis.taps import Taps
 from chainrule.diagnosis.watch import Watching
 
 Tell = Callable[[tuple[Any, ...]], None]
-_START_SECONDS = 5.0
+_START_SECONDS = 3.0
 _SHARE = 0.3
 
 
 def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
     """Make a replay the scout: it hears every step until it has minibatches enough."""
-    scout = Scout(seconds=min(2.5, job.seconds * 0.6))
+    scout = Scout(seconds=min(1.0 if job.brief else 2.5, job.seconds * 0.6))
     watcher = scout.watcher()
     watcher.cast = live.cast
     watcher.marker = Marker(live.cast)
@@ -70,9 +70,12 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
             traits=tuple(look.traits), happenings=tuple(look.happened),
         )  # fmt: skip
         tell(("scouted", found))
-        tell(("start", start_of(scout.examples, _START_SECONDS)))
+        if not job.brief:
+            tell(("start", start_of(scout.examples, _START_SECONDS)))
 
     live.ended = report
+    if job.brief:
+        live.stepped = lambda live: live.finish("steps") if look.evaluations.enough else None
 
 
 @dataclass(frozen=True, eq=False)

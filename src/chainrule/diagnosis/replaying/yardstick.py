@@ -276,13 +276,13 @@ class Yardstick:
     def _of_classes(self, said: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
         axis = 1 if said.dim() > 1 else 0
         rows = said.movedim(axis, -1).reshape(-1, said.shape[axis]).double()
+        if rows.shape[1] < 2:  # one score for two classes says nothing
+            return torch.zeros(len(rows), 2, dtype=torch.double), wanted.reshape(-1).long()
         if wanted.is_floating_point() and wanted.shape == said.shape:
             wanted = wanted.argmax(axis)
         labels = wanted.reshape(-1).long()
         if len(labels) != len(rows):
             return None
-        if rows.shape[1] < 2:  # one score says nothing
-            rows = torch.zeros(len(rows), max(2, int(labels.max()) + 1), dtype=torch.double)
         sums = rows.sum(1)
         if bool((rows >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all()):
             rows = rows.clamp_min(1e-30).log()

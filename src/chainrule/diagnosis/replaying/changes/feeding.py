@@ -546,6 +546,8 @@ class MoreSteps(Change):
             chosen = torch.randperm(len(target))[:examples]
             args = tuple(_part(arg, chosen, len(target)) for arg in args)
             target = target[chosen]
+        if any(isinstance(change, Resupply) and change.shuffled for change in live.changes):
+            target = target[torch.randperm(len(target))]  # the control: nothing to be learned
         live.busy = True
         try:
             modes = [module.training for module in root.modules()]
