@@ -152,9 +152,9 @@ class Case:
         return [source for file in files if file and (source := read_source(file))]
 
 
-def late_skill(outcome: Outcome) -> float:
-    """Mean skill over the last readings; -1 where the network broke down."""
-    known = [item.skill for item in outcome.readings if item.step > 0]
+def late_skill(outcome: Outcome, until: float = math.inf) -> float:
+    """Mean skill over the last readings up to a step; NaN where there is none."""
+    known = [item.skill for item in outcome.readings if 0 < item.step <= until]
     if not known:
         return math.nan
     last = known[-2:] if len(known) > 3 else known[-1:]
@@ -163,9 +163,12 @@ def late_skill(outcome: Outcome) -> float:
     return sum(last) / len(last)
 
 
-def late_held(outcome: Outcome) -> float:
+def late_held(outcome: Outcome, until: float = math.inf) -> float:
     """Skill on what the script evaluates on, at the end."""
-    known = [item.held for item in outcome.readings if item.step > 0 and item.held == item.held]
+    known = [
+        item.held for item in outcome.readings
+        if 0 < item.step <= until and item.held == item.held
+    ]  # fmt: skip
     if not known:
         return math.nan
     last = known[-2:] if len(known) > 3 else known[-1:]

@@ -6,6 +6,7 @@ import math
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
 from chainrule.diagnosis.search import (
+    GOOD,
     NEAR,
     NOTHING,
     Changes,
@@ -56,7 +57,7 @@ class Choice:
             (key for key, seed in self.search.runs if seed == 0 and len(key) > 1),
             key=lambda key: known(self.search.skill(key), -2.0), default=NOTHING,
         )  # fmt: skip
-        base, reached = self.search.baseline(), self.search.skill(grown)
+        base, reached = self.search.reached(), known(self.search.skill(grown), -1.0)
         if len(whole) > 1 and counts(SYMPTOM, max(reached, base), self.search.skill(whole)):
             return self.shrink(whole)
         return self.shrink(grown) if len(grown) > 1 else grown
@@ -72,9 +73,17 @@ class Choice:
             if best is None:
                 break
             current = best
-            if self.search.skill(current) > 0.95 or self.search.left < 0.15 * self.search.seconds:
+            if self._is_enough(current) or self.search.left < 0.15 * self.search.seconds:
                 break
         return current
+
+    def _is_enough(self, current: Changes) -> bool:
+        """Whether nothing that counts is left to be gained, as far as the replays have shown."""
+        value = self.search.skill(current)
+        others = {item.change for item in self.hypotheses if item.weight >= CERTAIN} - current
+        if value > 0.95:
+            return True
+        return value > GOOD and not others and not counts(SYMPTOM, value, self.search.best())
 
     def _options(self, current: Changes, size: int) -> list[tuple[Changes, Hypothesis]]:
         """The set with one more change."""
@@ -93,7 +102,7 @@ class Choice:
 
     def _best(self, current: Changes, options: list[tuple[Changes, Hypothesis]]) -> Changes | None:
         """Of the options that count the best; of those that are alike the one to be named."""
-        before = self.search.skill(current)
+        before = self.search.skill(current) if current else self.search.reached()
         counted = [
             (self.search.skill(option), option, item) for option, item in options
             if counts(item.weight, before, self.search.skill(option))

@@ -215,6 +215,9 @@ class Examination:
         self.unseen += [*failed, *search.unseen]
         search.singles([item for item in hypotheses if not item.held])
         case.baseline = search.runs.get((NOTHING, 0), case.baseline)
+        if search.broke_late():
+            search.lengthen()
+            search.singles([item for item in hypotheses if not item.held])
         search.held = False
         if search.best() > search.baseline() + 0.05:
             search.prepare(range(1, self.seeds))
@@ -232,7 +235,7 @@ class Examination:
             cures = choice.smallest()
         if not cures:
             search.held = False
-            base = search.baseline()
+            base = search.reached()
             certain = any(item.weight >= CERTAIN for item in hypotheses)
             if base >= LOWEST and base >= 0.6 * search.best() and not certain:
                 return self._learned(case, search, hypotheses)

@@ -28,6 +28,7 @@ _MARKS = 12
 _LEAST, _MOST = 40, 2500  # steps of a replay
 NEAR = 0.06  # skills this near are alike
 _RATES = (ScaleRate, ReplaceRule, ClipGradients, MoreSteps)
+GOOD = 0.8  # above this little is left to be gained
 LOWEST = 0.1  # below this nothing has been learned
 # what a change has to bring before its absence is a fault, by the weight of what speaks for it:
 # (gain in skill, skill without it as a share of that with it)
@@ -80,7 +81,9 @@ class Search:
         self._tell(f"baseline and first replays of {self.steps:,} steps")
         limit = max(5.0, 0.25 * self.seconds)
         whole = None if self._steps is None else self.steps
-        job = ReplayJob(0, BASELINE, steps=whole, seconds=limit, marks=self._marks)
+        beyond = (self.steps * place // 6 for place in range(7, 200))
+        marks = tuple(sorted({*self._marks, *beyond}))
+        job = ReplayJob(0, BASELINE, steps=whole, seconds=limit, marks=marks, watched=self.steps)
         self._plan(NOTHING, 0, job)
         for change in (ScaleRate(10.0), ScaleRate(0.1)):
             self._plan(frozenset((change,)), 0)
@@ -96,6 +99,10 @@ class Search:
         if scouted.finished:
             wanted = min(wanted, max(scouted.steps, 1))
         self.steps = wanted
+        self._set_marks()
+
+    def _set_marks(self) -> None:
+        wanted = self.steps
         first = [max(1, wanted // 24), max(1, wanted // 12)]
         even = [wanted * place // _MARKS for place in range(1, _MARKS + 1)]
         self._marks = tuple(sorted({0, *first, *[max(1, mark) for mark in even]}))
@@ -197,9 +204,10 @@ class Search:
             return math.nan
         if not any(item.step > 0 for item in outcome.readings):
             return -1.0 if outcome.ended in ("lost", "failed") else math.nan
+        until = math.inf if changes else self.steps  # the baseline went on to its own end
         if self.held:
-            return late_held(outcome)
-        found = late_skill(outcome)
+            return late_held(outcome, until)
+        found = late_skill(outcome, until)
         if math.isnan(found):
             return self._by_loss(changes, seed)
         return (
@@ -227,8 +235,32 @@ class Search:
         return max(-1.0, min(1.0, 1 - end / start)) if start > 0 else math.nan
 
     def baseline(self, seed: int = 0) -> float:
-        """Skill of the run unchanged, at its own end where that was seen."""
+        """Skill of the run unchanged, after as many steps as the replays."""
         return self.skill(NOTHING, seed)
+
+    def reached(self) -> float:
+        """Skill of the run unchanged after as many steps, or at its own end if that is better."""
+        outcome = self.runs.get((NOTHING, 0))
+        if outcome is None:
+            return math.nan
+        late = late_held(outcome) if self.held else late_skill(outcome)
+        base = self.baseline()
+        return base if math.isnan(late) else max(base, late)
+
+    def broke_late(self) -> bool:
+        """Whether the run unchanged got worse after as many steps as the replays have."""
+        outcome = self.runs.get((NOTHING, 0))
+        if outcome is None or outcome.steps < 1.2 * self.steps:
+            return False
+        broken = outcome.totals and not math.isfinite(outcome.totals[-1])
+        return bool(broken) or late_skill(outcome) < self.baseline() - 0.15
+
+    def lengthen(self) -> None:
+        """Give replays as many steps as the baseline had; those so far count no more."""
+        base = self.runs[NOTHING, 0]
+        self.steps = min(base.steps, 4 * self.steps)
+        self._set_marks()
+        self.runs = {key: value for key, value in self.runs.items() if key == (NOTHING, 0)}
 
     def best(self) -> float:
         """The best that any replay of the first seed reached."""
@@ -243,6 +275,7 @@ class Search:
         """Each change by itself: what something speaks for first, the usual suspects after it."""
         spoken = [item for item in hypotheses if item.weight >= SYMPTOM]
         stages = (
+            [item for item in spoken if item.weight >= CERTAIN],
             [item for item in spoken if not item.later],
             [item for item in spoken if item.later],
             [item for item in hypotheses if item.weight < SYMPTOM and not item.later],
@@ -257,11 +290,14 @@ class Search:
 
     def explained(self, hypotheses: list[Hypothesis]) -> bool:
         """Whether a change that something speaks for has cured by itself, or nothing is wrong."""
-        best, base = self.best(), self.baseline()
+        best, base = self.best(), self.reached()
         if not counts(TRIED, base, best) and base > 0.6:
             return True
         return any(
-            item.weight >= SYMPTOM and counts(item.weight, base, value) and value > best - NEAR
+            item.weight >= SYMPTOM
+            and counts(item.weight, base, value)
+            and value > best - NEAR
+            and value > GOOD
             for item in hypotheses
             if not math.isnan(value := self.skill(alone(item)))
         )

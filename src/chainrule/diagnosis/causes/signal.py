@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from chainrule.diagnosis import repair
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
+from chainrule.diagnosis.causes.optimization import update_ratios
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.rebuilding import (
@@ -153,7 +154,10 @@ def exploding(case: Case) -> Iterator[Hypothesis]:
     if (highest < 10 and not broke) or (case.optimizer and case.optimizer.scaler):
         return
     place = case.optimizer.stepped if case.optimizer else None
-    weight = SYMPTOM if (recurrent and (highest > 10 or broke)) or highest > 1000 else TRIED
+    # updates that overwrite the weights make gradients of any size: then they are the consequence
+    moved = max(update_ratios(case)[:5], default=0.0) > 0.1
+    speaks = (recurrent and (highest > 10 or broke)) or highest > 1000
+    weight = SYMPTOM if speaks and not moved else TRIED
     for norm in (1.0, 0.1):
         yield Hypothesis(
             "exploding-gradients", ClipGradients(norm), weight,

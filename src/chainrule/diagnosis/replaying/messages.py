@@ -39,6 +39,7 @@ class ReplayJob:
         marks: steps after which the yardstick is laid on.
         reseed: added to the random state before the first step; 0 leaves it.
         yardstick: file that the scout has written; "" without one.
+        watched: of a baseline: after so many steps it tells what was watched.
         brief: of a scout: whether minibatches are all that is wanted of it.
         late: steps after which the baseline leaves a paused copy of itself.
     """
@@ -51,6 +52,7 @@ class ReplayJob:
     marks: tuple[int, ...] = ()
     reseed: int = 0
     yardstick: str = ""
+    watched: int = 0
     brief: bool = False
     late: tuple[int, ...] = ()
 

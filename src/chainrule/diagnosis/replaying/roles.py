@@ -129,10 +129,9 @@ def watching(live: Live, job: ReplayJob, tell: Tell) -> None:
     watch = Watching(None, Budget(_SHARE, 3), Keeping(None), spectator=_Silent())
     watch.share_cast(live.cast)
     watch.start()
-    last = max(job.marks, default=0)
 
     def stepped(live: Live) -> None:
-        if live.step == last:
+        if live.step == job.watched:
             tell(("watched", watch.glance()))
 
     def ended(_why: str) -> Any:
