@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
+from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.search import (
     GOOD,
     NEAR,
@@ -52,15 +54,50 @@ class Choice:
 
     def smallest(self) -> Changes:
         """The set; empty where nothing that counts makes a difference."""
+        return self._preferred(self._found())
+
+    def _preferred(self, cures: Changes) -> Changes:
+        """Of sets of the same size that do as well, the one that most speaks for."""
+        value = self.search.skill(cures)
+        alike = [
+            key for key, seed in self.search.runs
+            if seed == 0 and len(key) == len(cures)
+            and self.search.skill(key) >= value - max(NEAR, 0.08 * abs(value))
+        ]  # fmt: skip
+        return max(alike, key=self._spoken_for, default=cures) if cures else cures
+
+    def _spoken_for(self, cures: Changes) -> tuple[int, int, float]:
+        ranks = [
+            min((rank(item.code) for item in self.hypotheses if item.change == change), default=99)
+            for change in cures
+        ]
+        weight = sum(self._weights.get(change, 0) for change in cures)
+        return weight, -sum(ranks), self.search.skill(cures)
+
+    def _found(self) -> Changes:
+        """What the replays come to."""
         grown = self.grow(NOTHING)
-        whole = max(
-            (key for key, seed in self.search.runs if seed == 0 and len(key) > 1),
-            key=lambda key: known(self.search.skill(key), -2.0), default=NOTHING,
-        )  # fmt: skip
         base, reached = self.search.reached(), known(self.search.skill(grown), -1.0)
-        if len(whole) > 1 and counts(SYMPTOM, max(reached, base), self.search.skill(whole)):
+        spoken = self._best_set(lambda change: self._weights.get(change, 0) >= SYMPTOM)
+        if self._is_tried(grown) and self.search.skill(spoken) >= reached - 0.08:
+            return self.shrink(spoken)
+        whole = self._best_set(lambda _change: True)
+        if whole and counts(SYMPTOM, max(reached, base), self.search.skill(whole)):
             return self.shrink(whole)
         return self.shrink(grown) if len(grown) > 1 else grown
+
+    def _best_set(self, fits: Callable[[Change], bool]) -> Changes:
+        """The best of the sets of several changes that were run."""
+        sets = [
+            key
+            for key, seed in self.search.runs
+            if seed == 0 and len(key) > 1 and all(map(fits, key))
+        ]
+        return max(sets, key=lambda key: known(self.search.skill(key), -2.0), default=NOTHING)
+
+    def _is_tried(self, cures: Changes) -> bool:
+        """Whether nothing speaks for them but that they helped."""
+        return all(self._weights.get(change, TRIED) < SYMPTOM for change in cures)
 
     def grow(self, start: Changes) -> Changes:
         """Add the changes that count, the weightiest first, one after the other."""

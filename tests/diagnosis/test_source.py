@@ -1,0 +1,115 @@
+"""Edits of a user's file: the smallest ones, in many habits of writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chainrule.diagnosis import repair
+from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.source import Source, applied, diff, read_source
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def make(text: str) -> str:
+        path = tmp_path / "train.py"
+        path.write_text(text)
+        read_source.cache_clear()
+        return str(path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "wanted"),
+    [
+        ("opt = SGD(p, lr=1e-5)\n", 1, "opt = SGD(p, lr=0.001)\n"),
+        ("opt = SGD(p, 0.5)\n", 1, "opt = SGD(p, 50.0)\n"),
+        ("LR = 1e-5\nopt = SGD(p, lr=LR)\n", 2, "LR = 0.001\nopt = SGD(p, lr=LR)\n"),
+        (
+            "a.add_argument('--lr', type=float, default=1e-4)\nopt = Adam(p, lr=args.lr)\n", 2,
+            "a.add_argument('--lr', type=float, default=0.01)\nopt = Adam(p, lr=args.lr)\n",
+        ),
+        (
+            "c = {'lr': 0.2, 'n': 3}\nopt = Adam(p, lr=c['lr'])\n", 2,
+            "c = {'lr': 20.0, 'n': 3}\nopt = Adam(p, lr=c['lr'])\n",
+        ),
+        (
+            "@dataclass\nclass C:\n    lr: float = 1e-3\nopt = Adam(p, lr=c.lr)\n", 4,
+            "@dataclass\nclass C:\n    lr: float = 0.1\nopt = Adam(p, lr=c.lr)\n",
+        ),
+        (
+            "def fit(p, lr=0.1):\n    return SGD(p, lr=lr)\n", 2,
+            "def fit(p, lr=10.0):\n    return SGD(p, lr=lr)\n",
+        ),
+        (
+            "opt = SGD(\n    p,\n    lr=1e-5,\n    momentum=0.9,\n)\n", 1,
+            "opt = SGD(\n    p,\n    lr=0.001,\n    momentum=0.9,\n)\n",
+        ),
+    ],
+)  # fmt: skip
+def test_a_number_is_changed_where_it_is_written_down(file, text, line, wanted) -> None:
+    path = file(text)
+    edits = repair.set_argument(Place(path, line), "lr", lambda old: old * 100, 1)
+    assert applied(text, edits) == wanted
+
+
+def test_a_default_is_written_out(file) -> None:
+    path = file("opt = Adam(p)\n")
+    edits = repair.set_argument(Place(path, 1), "lr", lambda old: old * 10, 1, 1e-3)
+    assert applied("opt = Adam(p)\n", edits) == "opt = Adam(p, lr=0.01)\n"
+
+
+def test_two_settings_of_a_name_are_left_alone(file) -> None:
+    path = file("lr = 0.1\nlr = 0.2\nopt = SGD(p, lr=lr)\n")
+    assert repair.set_argument(Place(path, 3), "lr", lambda old: old * 10, 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("y = F.softmax(x, dim=1)\n", "y = x\n"),
+        ("y = x.softmax(1)\n", "y = x\n"),
+        ("n = nn.Sequential(nn.Linear(2, 2), nn.Softmax(dim=1))\n",
+         "n = nn.Sequential(nn.Linear(2, 2))\n"),
+        ("layers = [nn.Linear(2, 2), nn.Softmax(1)]\n", "layers = [nn.Linear(2, 2)]\n"),
+        ("self.out = nn.Softmax(dim=1)\n", "self.out = nn.Identity()\n"),
+    ],
+)  # fmt: skip
+def test_a_function_is_dropped(file, text: str, wanted: str) -> None:
+    source = Source(file(text), text)
+    node = source.calls("softmax", "Softmax")[0]
+    assert applied(text, repair._dropped(source, node)) == wanted
+
+
+def test_lines_of_their_own_keep_the_indentation() -> None:
+    text = "for x in y:\n    loss.backward()\n    step()\n"
+    source = Source("a.py", text)
+    statement = source.statement(source.calls("backward")[0])
+    assert statement is not None
+    assert applied(text, [source.before(statement, "zero()")]) == (
+        "for x in y:\n    zero()\n    loss.backward()\n    step()\n"
+    )
+    assert applied(text, [source.after(statement, "clip()")]) == (
+        "for x in y:\n    loss.backward()\n    clip()\n    step()\n"
+    )
+    assert applied(text, [repair.remove_statement(source, statement)]) == (
+        "for x in y:\n    step()\n"
+    )
+
+
+def test_names_with_accents_count_in_bytes() -> None:
+    text = "größe = 3; opt = SGD(p, lr=0.1)\n"
+    source = Source("a.py", text)
+    literal = source.literal(source.calls("SGD")[0].keywords[0].value)
+    assert literal is not None
+    assert applied(text, [source.replace(literal, "1.0")]) == "größe = 3; opt = SGD(p, lr=1.0)\n"
+
+
+def test_a_diff_can_be_read_by_patch() -> None:
+    found = diff("train.py", "a = 1\nb = 2\n", "a = 1\nb = 3\n")
+    assert found.splitlines()[:2] == ["--- a/train.py", "+++ b/train.py"]
+    assert "-b = 2" in found
+    assert "+b = 3" in found

@@ -1,0 +1,113 @@
+"""The yardstick against NumPy: loss, error and skill by the textbook."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
+from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick, yardstick_of
+
+
+def stick(targets: Tensor, task: str, **options: object) -> Yardstick:
+    found = Yardstick([Minibatch((targets,), {}, targets)], task=task)
+    for name, value in options.items():
+        setattr(found, name, value)
+    return found
+
+
+def test_numbers_are_measured_against_their_variance() -> None:
+    rng = np.random.default_rng(0)
+    target, answer = rng.normal(3, 2, (50, 2)), rng.normal(3, 2, (50, 2))
+    wanted = ((answer - target) ** 2).mean() / ((target - target.mean(0)) ** 2).mean()
+    loss, error, skill = stick(torch.tensor(target), "numbers").measure(
+        lambda _item: torch.tensor(answer)
+    )
+    assert loss == pytest.approx(wanted)
+    assert skill == pytest.approx(max(-1, 1 - wanted))
+    assert error is None
+
+
+def test_the_constant_predictor_has_no_skill_and_the_truth_has_all() -> None:
+    target = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+    found = stick(target, "numbers")
+    assert found.measure(lambda _: target.mean().expand(40, 1))[2] == pytest.approx(0, abs=1e-6)
+    assert found.measure(lambda _: target)[2] == 1.0
+    labels = torch.tensor([0] * 10 + [1] * 10 + [2] * 10)
+    classes = stick(labels, "classes")
+    assert classes.measure(lambda _: torch.zeros(30, 3))[2] == pytest.approx(0, abs=1e-6)
+    sure = 50.0 * torch.nn.functional.one_hot(labels, 3)
+    assert classes.measure(lambda _: sure)[2] == pytest.approx(1, abs=1e-6)
+
+
+def test_classes_by_hand() -> None:
+    rng = np.random.default_rng(1)
+    scores, labels = rng.normal(size=(60, 4)), rng.choice(4, 60, p=[0.55, 0.15, 0.15, 0.15])
+    recalls = [(scores[labels == k].argmax(1) == k).mean() for k in range(4)]
+    error = 1 - np.mean(recalls)
+    shares = np.bincount(labels) / 60
+    entropy = -(shares * np.log(shares)).sum()
+    losses = []
+    for cooler in (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 50.0, 200.0):
+        z = scores / cooler
+        logs = z - np.log(np.exp(z).sum(1, keepdims=True))
+        losses.append(-logs[np.arange(60), labels].mean())
+    skill = ((1 - error / (1 - 1 / 4)) + (1 - min(losses) / entropy)) / 2
+    found = stick(torch.tensor(labels), "classes").measure(lambda _: torch.tensor(scores))
+    assert found == pytest.approx((min(losses), error, skill))
+
+
+def test_probabilities_and_scores_are_the_same_answer() -> None:
+    labels = torch.tensor([0, 1, 2, 1, 0, 2])
+    scores = torch.randn(6, 3, generator=torch.Generator().manual_seed(2))
+    found = stick(labels, "classes")
+    assert found.measure(lambda _: scores) == pytest.approx(
+        found.measure(lambda _: scores.softmax(1)), rel=1e-5
+    )
+    binary = stick(torch.tensor([0.0, 1, 1, 0]), "binary", classes=(0.0, 1.0))
+    logits = torch.tensor([-1.0, 2, 0.5, 3])
+    assert binary.measure(lambda _: logits) == pytest.approx(
+        binary.measure(lambda _: logits.sigmoid()), rel=1e-5
+    )
+
+
+def test_being_too_sure_is_no_failure_to_learn() -> None:
+    labels = torch.tensor([0, 1] * 20)
+    scores = torch.nn.functional.one_hot(labels, 2).float()
+    scores[:2] = scores[:2].flip(1)  # two wrong answers
+    found = stick(labels, "classes")
+    calm, sure = found.measure(lambda _: scores), found.measure(lambda _: 1000 * scores)
+    assert sure[2] == pytest.approx(calm[2], abs=0.35)
+    assert sure[2] > 0.3
+
+
+def test_what_is_not_finite_has_the_lowest_skill() -> None:
+    labels = torch.tensor([0, 1] * 5)
+    assert stick(labels, "classes").measure(lambda _: torch.full((10, 2), math.nan))[2] == -1.0
+    target = torch.randn(10)
+    assert stick(target, "numbers").measure(lambda _: target * math.nan)[2] == -1.0
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "target", "task"),
+    [
+        ("cross_entropy", torch.randn(8, 3), torch.randint(3, (8,)), "classes"),
+        ("mse_loss", torch.randn(8, 1), torch.randn(8, 1), "numbers"),
+        ("mse_loss", torch.randn(8, 1), torch.tensor([0.0, 1, 2, 3] * 2)[:, None], "whole numbers"),
+        ("mse_loss", torch.randn(8, 3), torch.eye(3)[torch.randint(3, (8,))], "shares"),
+        (
+            "binary_cross_entropy_with_logits", torch.randn(8, 1),
+            torch.tensor([0.0, 1] * 4)[:, None], "binary",
+        ),
+    ],
+)  # fmt: skip
+def test_the_task_is_told_from_the_targets(
+    function: str, given: Tensor, target: Tensor, task: str
+) -> None:
+    call = LossCall(function, LOSS_KINDS[function], given, target, {}, torch.tensor(0.0))
+    pool = [Minibatch((given,), {}, target)]
+    assert yardstick_of(pool, call).task == task
