@@ -1,4 +1,4 @@
-# make run: set up, train on the embedded digits, report.   make test: set up, test.
+# make run: set up, train on the embedded digits, report, diagnose.   make test: set up, test.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -9,6 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 run: $(VENV)/.package
 	$(BIN)/chainrule train
+	$(BIN)/chainrule diagnose last --seconds 60
 
 # one thread per worker: small networks gain nothing from two, and two workers do
 test: $(VENV)/.dev

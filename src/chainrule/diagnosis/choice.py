@@ -76,13 +76,18 @@ class Choice:
 
     def _found(self) -> Changes:
         """What the replays come to."""
-        grown = self.grow(NOTHING)
-        base, reached = self.search.reached(), known(self.search.skill(grown), -1.0)
+        single = self._best(NOTHING, self._options(NOTHING, 0)) or NOTHING
+        first = max(self.search.reached(), known(self.search.skill(single), -1.0))
         spoken = self._best_set(lambda change: self._weights.get(change, 0) >= SYMPTOM)
-        if self._is_tried(grown) and self.search.skill(spoken) >= reached - 0.08:
+        together = known(self.search.skill(spoken), -1.0)
+        tried = single and self._is_tried(single) and together >= first - 0.08
+        better = tried or counts(SYMPTOM, first, together)
+        if spoken and better and together > min(GOOD, self.search.best() - NEAR):
             return self.shrink(spoken)
+        grown = self.grow(NOTHING)
         whole = self._best_set(lambda _change: True)
-        if whole and counts(SYMPTOM, max(reached, base), self.search.skill(whole)):
+        reached = max(self.search.reached(), known(self.search.skill(grown), -1.0))
+        if whole and counts(SYMPTOM, reached, self.search.skill(whole)):
             return self.shrink(whole)
         return self.shrink(grown) if len(grown) > 1 else grown
 

@@ -265,7 +265,7 @@ def meet_optimizers(cast: Cast) -> None:
     """Optimizers that were made before anybody listened."""
     if not cast.rules:
         for item in gc.get_objects():
-            if isinstance(item, torch.optim.Optimizer):
+            if issubclass(type(item), torch.optim.Optimizer):  # no property of the object is asked
                 cast.rule(item)
 
 
