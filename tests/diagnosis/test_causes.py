@@ -18,7 +18,7 @@ from chainrule.diagnosis.symptoms import Record
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "causes"
-CATALOGUE = [
+CATALOGUE = (
     "learning-rate-too-low",
     "learning-rate-too-high",
     "learning-rate-decays-too-soon",
@@ -61,7 +61,7 @@ CATALOGUE = [
     "overfitting",
     "augmentation-too-strong",
     "numerical-overflow",
-]
+)
 
 
 def test_all_codes_of_the_catalogue_are_registered() -> None:

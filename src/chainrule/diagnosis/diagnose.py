@@ -216,7 +216,7 @@ class Examination:
         search.singles([item for item in hypotheses if not item.held])
         case.baseline = search.runs.get((NOTHING, 0), case.baseline)
         if search.broke_late():
-            search.lengthen()
+            search.move_on()
             search.singles([item for item in hypotheses if not item.held])
         search.held = False
         if search.best() > search.baseline() + 0.05:

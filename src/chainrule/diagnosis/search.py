@@ -61,6 +61,7 @@ class Search:
         self.unseen: tuple[str, ...] = ()
         self.steps = 0
         self._marks: tuple[int, ...] = ()
+        self.late: tuple[Any, ...] | None = None  # the copy that replays are forked from
         self.held = False  # whether skills are those on what the script evaluates on
         crew.heard = self._heard
 
@@ -83,7 +84,10 @@ class Search:
         whole = None if self._steps is None else self.steps
         beyond = (self.steps * place // 6 for place in range(7, 200))
         marks = tuple(sorted({*self._marks, *beyond}))
-        job = ReplayJob(0, BASELINE, steps=whole, seconds=limit, marks=marks, watched=self.steps)
+        job = ReplayJob(
+            0, BASELINE, steps=whole, seconds=limit, marks=marks, watched=self.steps,
+            late=tuple(self.steps * 2**power for power in range(6)),
+        )  # fmt: skip
         self._plan(NOTHING, 0, job)
         for change in (ScaleRate(10.0), ScaleRate(0.1)):
             self._plan(frozenset((change,)), 0)
@@ -101,11 +105,12 @@ class Search:
         self.steps = wanted
         self._set_marks()
 
-    def _set_marks(self) -> None:
-        wanted = self.steps
+    def _set_marks(self, begun: int = 0) -> None:
+        wanted = self.steps - begun
         first = [max(1, wanted // 24), max(1, wanted // 12)]
         even = [wanted * place // _MARKS for place in range(1, _MARKS + 1)]
-        self._marks = tuple(sorted({0, *first, *[max(1, mark) for mark in even]}))
+        marks = {0, *first, *[max(1, mark) for mark in even]}
+        self._marks = tuple(sorted(begun + mark for mark in marks))
 
     def _heard(self, outcome: Outcome, message: tuple[Any, ...]) -> None:
         if message[0] == "watched":
@@ -142,6 +147,8 @@ class Search:
         early = tuple(sorted((c for c in changes if c.at_setup), key=repr))
         rest = tuple(sorted((c for c in changes if not c.at_setup), key=repr))
         key = self.crew.stage(seed, early)
+        if self.late is not None and seed == 0 and not early and changes:
+            key = self.late
         if job is None:
             extra = any(getattr(change, "times", 0) for change in rest)
             steps = None if extra else self.steps
@@ -255,12 +262,20 @@ class Search:
         broken = outcome.totals and not math.isfinite(outcome.totals[-1])
         return bool(broken) or late_skill(outcome) < self.baseline() - 0.15
 
-    def lengthen(self) -> None:
-        """Give replays as many steps as the baseline had; those so far count no more."""
+    def move_on(self) -> None:
+        """Replay from shortly before the run got worse, or longer; those so far count no more."""
         base = self.runs[NOTHING, 0]
-        self.steps = min(base.steps, 4 * self.steps)
-        self._set_marks()
+        good = max(item.skill for item in base.readings)
+        broken = next(
+            (item.step for item in base.readings
+             if item.step > self.steps and not item.skill > good - 0.15), base.steps,
+        )  # fmt: skip
+        self.late = self.crew.copy_before(broken - 1)
+        begun = self.crew.companies[self.late].late if self.late else 0
+        self.steps = min(base.steps, begun + 4 * self.steps)
+        self._set_marks(begun)
         self.runs = {key: value for key, value in self.runs.items() if key == (NOTHING, 0)}
+        self._tell(f"replays from step {begun:,}, before the run got worse")
 
     def best(self) -> float:
         """The best that any replay of the first seed reached."""

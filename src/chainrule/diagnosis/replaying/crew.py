@@ -47,6 +47,7 @@ class Company:
         scouted: what its scout brought home.
         start: what was found out about the untrained network.
         pid: of the paused process.
+        late: steps that it has made, of a copy that the baseline has left.
     """
 
     job: StageJob
@@ -63,6 +64,7 @@ class Company:
     seconds: float = 0.0
     begun: float = field(default_factory=time.perf_counter)
     advanced: bool = False
+    late: int = 0
 
 
 @dataclass
@@ -327,6 +329,8 @@ class Crew:
                 return
             company.connection = connection
             send(connection, company.job)
+        elif hello[0] == "late":
+            self._meet_copy(connection, *hello[1:])
         else:
             _, _stage, number, pid = hello
             running = self._running.get(number)
@@ -336,6 +340,20 @@ class Crew:
                 connection.close()
                 return
             running.connection, running.pid = connection, pid
+
+    def _meet_copy(self, connection: Connection, stage: int, step: int, pid: int) -> None:
+        """The baseline has left a paused copy of itself."""
+        main = self._company(stage)
+        copy = dataclasses.replace(main, connection=connection, state="ready", pid=pid, late=step)
+        self.companies["late", stage, step] = copy
+
+    def copy_before(self, step: int) -> tuple[Any, ...] | None:
+        """The key of the last copy that the baseline has left before a step."""
+        found = [
+            (company.late, key) for key, company in self.companies.items()
+            if 0 < company.late <= step and company.state == "ready"
+        ]  # fmt: skip
+        return max(found)[1] if found else None
 
     def _hear(self, owner: Any, connection: Connection) -> None:
         try:
@@ -440,7 +458,7 @@ class Crew:
     def _company(self, number: int) -> Company:
         return next(
             item for item in self.companies.values()
-            if item.job.number == number and item.job.once is None
+            if item.job.number == number and item.job.once is None and not item.late
         )  # fmt: skip
 
     def _finished(self, running: _Running) -> None:

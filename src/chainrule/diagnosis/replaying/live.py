@@ -92,6 +92,17 @@ class Live:
             self._mode.__enter__()  # type: ignore[union-attr]
         self._at_start = 0 in self._marks
 
+    def restart(self, job: ReplayJob, tell: Callable[[tuple[Any, ...]], None]) -> None:
+        """In a fork from the middle of a run: go on as another replay."""
+        self.job, self._tell, self.changes = job, tell, job.changes
+        self._marks, self._memory, self.totals = set(job.marks), {}, []
+        self._since, self._begun = 0, time.perf_counter()
+        self.stepped, self.ended = (lambda _live: None), (lambda _why: None)
+        for network in self.networks:
+            for change in self.changes:
+                change.meet(self, network)
+        self.open()
+
     def close(self) -> None:
         """Let go of PyTorch again; a replay in a process of its own has no need to."""
         if self._mode is not None:

@@ -124,8 +124,10 @@ class Look(Change):
         return total
 
 
-def watching(live: Live, job: ReplayJob, tell: Tell) -> None:
-    """Make a replay the baseline: symptoms are read while it runs."""
+def watching(
+    live: Live, job: ReplayJob, tell: Tell, leave_copy: Callable[[Live, Callable[[], None]], None]
+) -> None:
+    """Make a replay the baseline: symptoms are read while it runs, and copies of it are left."""
     watch = Watching(None, Budget(_SHARE, 3), Keeping(None), spectator=_Silent())
     watch.share_cast(live.cast)
     watch.start()
@@ -133,6 +135,8 @@ def watching(live: Live, job: ReplayJob, tell: Tell) -> None:
     def stepped(live: Live) -> None:
         if live.step == job.watched:
             tell(("watched", watch.glance()))
+        if live.step in job.late:
+            leave_copy(live, watch.stop)
 
     def ended(_why: str) -> Any:
         return watch.glance()

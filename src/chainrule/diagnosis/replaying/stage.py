@@ -200,33 +200,53 @@ class Stage:
         meet_optimizers(gate.cast)
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self._wire.send(("paused", gate.calls, os.getpid(), self.notes, can_fork()))
+        job, wire = self._serve(self._wire, gate)
+        signal.signal(signal.SIGCHLD, before)
+        if job is not None:
+            self._become(job, gate, wire)
+
+    def _serve(self, wire: Wire, gate: Gate) -> tuple[ReplayJob | None, Wire]:
+        """Take orders; comes back in a fork with its job, or with none to go on."""
         while True:
-            order = self._wire.receive()
+            order = wire.receive()
             if order[0] == "fork":
                 if os.fork() == 0:
                     die_with_parent()
-                    signal.signal(signal.SIGCHLD, before)
-                    self._wire.close()
-                    job = order[1]
-                    wire = Wire(self._address, self._key)
-                    wire.send(("replay", self.job.number, job.number, os.getpid()))
-                    self._become(job, gate, wire)
-                    return
+                    wire.close()
+                    job: ReplayJob = order[1]
+                    own = Wire(self._address, self._key)
+                    own.send(("replay", self.job.number, job.number, os.getpid()))
+                    return job, own
             elif order[0] == "advance":
                 gate.index = order[1]
-                signal.signal(signal.SIGCHLD, before)
-                return
+                return None, wire
             elif order[0] == "yardstick":
                 self._yardstick(order[1])
             else:
                 os._exit(0)
 
+    def leave_copy(self, live: Live, quiet: Callable[[], None]) -> None:
+        """Leave a paused copy of a run that goes on; comes back in both, and in forks of the copy.
+
+        Args:
+            live: the run.
+            quiet: ends what watches it, in the copy.
+        """
+        if os.fork() or self._gate is None:
+            return
+        quiet()
+        wire = Wire(self._address, self._key)
+        before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        wire.send(("late", self.job.number, live.step, os.getpid()))
+        job, wire = self._serve(wire, self._gate)
+        signal.signal(signal.SIGCHLD, before)
+        assert job is not None
+        self._enter(job)
+        live.restart(job, wire.send)
+
     def _become(self, job: ReplayJob, gate: Gate, wire: Wire) -> None:
         """From here on this process is the replay."""
-        log = Path(self.job.scratch) / f"replay-{self.job.number}-{job.number}.log"
-        surroundings.hush(str(log))
-        self.sandbox.layer(f"{self.job.number}-{job.number}")
-        surroundings.reseed(job.reseed)
+        self._enter(job)
         yardstick = self._yardstick(job.yardstick) if job.yardstick else None
         live = Live(job, gate.cast, yardstick, wire.send)
         if job.role == SCOUT:
@@ -236,9 +256,16 @@ class Stage:
         elif job.role == BASELINE:
             from chainrule.diagnosis.replaying.roles import watching
 
-            watching(live, job, wire.send)
+            watching(live, job, wire.send, self.leave_copy)
         gate.live = live
         live.open()
+
+    def _enter(self, job: ReplayJob) -> None:
+        """What is printed and written from here on is the replay's own."""
+        log = Path(self.job.scratch) / f"replay-{self.job.number}-{job.number}.log"
+        surroundings.hush(str(log))
+        self.sandbox.layer(f"{self.job.number}-{job.number}")
+        surroundings.reseed(job.reseed)
 
     def _yardstick(self, file: str) -> Yardstick:
         if file not in self._yardsticks:
