@@ -51,7 +51,7 @@ def read(path: Path) -> Entry:
 def _field(head: str, name: str) -> tuple[str, ...]:
     found = re.search(rf"^{name}:(.*)$", head, re.MULTILINE)
     words = [] if found is None else re.split(r"[,;\s]+", found[1].strip())
-    return tuple(word for word in words if word and word != "none" and "-" in word)
+    return tuple(word for word in words if word and word != "none" and not word.startswith("("))
 
 
 def _version(text: str, which: str) -> tuple[str, dict[str, set[int]]]:

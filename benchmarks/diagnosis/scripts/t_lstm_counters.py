@@ -11,7 +11,7 @@ SYMBOLS, LENGTH = 4, 12
 
 
 class Sequences(Dataset):
-    """The same number of sequences for each answer, one answer after another."""
+    """The same number of sequences for each answer."""
 
     def __init__(self, per_symbol):
         tokens = []

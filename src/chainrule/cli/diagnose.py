@@ -34,6 +34,10 @@ def diagnose_command(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds or data orders that a proof needs.")] = 3,
     runs: Annotated[Path, typer.Option(help="Folder of recorded runs.")] = Path("runs"),
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Run replays on a Ray cluster at this address; local starts one."),
+    ] = None,
     apply: Annotated[
         bool,
         typer.Option("--apply", help="Write the fix, once the changed script has learned."),
@@ -63,7 +67,7 @@ def diagnose_command(
     """
     given: dict[str, Any] = {
         "json": json_output, "html": html, "seconds": seconds, "steps": steps, "jobs": jobs,
-        "seeds": seeds, "runs": runs,
+        "seeds": seeds, "runs": runs, "ray": ray,
     }  # fmt: skip
     name, theirs, ours = split_words(list(context.args), module, "diagnose", _OPTIONS, _FLAGS)
     quiet = quiet or ours.pop("quiet", None) is not None
@@ -97,7 +101,7 @@ def _diagnose(
     from chainrule.diagnosis.script import is_script
 
     teller = _Teller(quiet)
-    settings = {key: options[key] for key in ("seconds", "steps", "jobs", "seeds")}
+    settings = {key: options[key] for key in ("seconds", "steps", "jobs", "seeds", "ray")}
     try:
         if not module and not is_script(name) and _is_run(name, options["runs"]):
             return diagnose_run(name, runs=options["runs"], tell=teller.tell, **settings)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
 from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.changes.updating import ScaleRate
 from chainrule.diagnosis.search import (
     GOOD,
     NEAR,
@@ -155,7 +156,9 @@ class Choice:
         pool = certain or counted
         top = max(value for value, _, _ in pool)
         near = [entry for entry in pool if entry[0] >= top - max(NEAR, 0.08 * abs(top))]
-        return min(near, key=lambda entry: (-entry[2].weight, rank(entry[2].code), -entry[0]))[1]
+        return min(near, key=lambda entry: (
+            -entry[2].weight, rank(entry[2].code), _extremity(entry[2], top - entry[0]), -entry[0]
+        ))[1]  # fmt: skip
 
     def shrink(self, start: Changes) -> Changes:
         """Leave out, one after the other, what is not needed."""
@@ -200,6 +203,13 @@ class Choice:
                 rest = [one.code for one in chosen if one.change in option]
                 found[tuple(sorted({*rest, item.code}))] = None
         return tuple(codes for codes in found if set(codes) != names)
+
+
+def _extremity(item: Hypothesis, missing: float) -> float:
+    """How far a learning rate is from what it was; of those that do well the nearest is taken."""
+    if not isinstance(item.change, ScaleRate) or missing > NEAR:
+        return math.inf
+    return abs(math.log10(item.change.factor))
 
 
 def rank(code: str) -> int:

@@ -53,6 +53,7 @@ def diagnose(
     steps: int | None = None,
     jobs: int | None = None,
     seeds: int = 3,
+    ray: str | None = None,
     tell: Tell = lambda _line: None,
 ) -> Diagnosis:
     """Find out why a training script does not learn, and prove it by replays.
@@ -73,6 +74,7 @@ def diagnose(
         steps: updates of a replay; by default as many as the time allows.
         jobs: processes at the same time; by default one for each core.
         seeds: seeds or data orders that a proof needs.
+        ray: address of a Ray cluster that runs the replays; "local" starts one here.
         tell: is told what goes on, in one line.
 
     Raises:
@@ -99,7 +101,7 @@ def diagnose(
     if any(part is not None for part in (network, loss, batches, optimizer)):
         raise RecipeError("diagnose got a script and parts of a training step, wants one of them")
     found = find_script(str(script), arguments, module=module)
-    return Examination(found, None, seconds, steps, check_jobs(jobs), seeds, tell).run()
+    return Examination(found, None, seconds, steps, check_jobs(jobs), seeds, tell, ray=ray).run()
 
 
 def _program(
@@ -134,6 +136,7 @@ def diagnose_run(
     steps: int | None = None,
     jobs: int | None = None,
     seeds: int = 3,
+    ray: str | None = None,
     tell: Tell = lambda _line: None,
 ) -> Diagnosis:
     """Find out why one of our own recorded runs does not learn, by training it again.
@@ -141,7 +144,7 @@ def diagnose_run(
     Args:
         run: its identifier, or "last".
         runs: folder of the run store.
-        seconds, steps, jobs, seeds, tell: as for ``diagnose``.
+        seconds, steps, jobs, seeds, ray, tell: as for ``diagnose``.
 
     Raises:
         RunError: there is no such run, or it was only watched.
@@ -155,7 +158,7 @@ def diagnose_run(
         )
     name = f"run {record.id}"
     return Examination(
-        None, dict(record.recipe), seconds, steps, check_jobs(jobs), seeds, tell, name
+        None, dict(record.recipe), seconds, steps, check_jobs(jobs), seeds, tell, name, ray=ray
     ).run()
 
 
@@ -179,9 +182,9 @@ class Examination:
     def __init__(
         self, script: Script | None, recipe: dict[str, Any] | None, seconds: float,
         steps: int | None, jobs: int, seeds: int, tell: Tell, name: str = "",
-        program: Callable[[], None] | None = None,
+        program: Callable[[], None] | None = None, ray: str | None = None,
     ) -> None:  # fmt: skip
-        self.program = program
+        self.program, self._ray = program, ray
         self.script, self.recipe = script, recipe
         self.seconds, self.steps, self.jobs, self.seeds = seconds, steps, jobs, seeds
         self._tell = tell
@@ -193,10 +196,7 @@ class Examination:
     def run(self) -> Diagnosis:
         """Examine."""
         deadline = self._begun + self.seconds
-        with Crew(
-            self.script, recipe=self.recipe, jobs=self.jobs, deadline=deadline,
-            program=self.program,
-        ) as crew:  # fmt: skip
+        with self._crew(deadline) as crew:
             self._tell("running the script to its first training step")
             key = crew.stage()
             crew.ready([key], self.seconds * 0.6)
@@ -208,6 +208,16 @@ class Examination:
             search = Search(crew, deadline - time.perf_counter(), self.steps, self.seeds,
                             self._tell, path)  # fmt: skip
             return self._examined(crew, company, search)
+
+    def _crew(self, deadline: float) -> Crew:
+        options: dict[str, Any] = {
+            "recipe": self.recipe, "jobs": self.jobs, "deadline": deadline, "program": self.program,
+        }  # fmt: skip
+        if self._ray is None:
+            return Crew(self.script, **options)
+        from chainrule.diagnosis.replaying.on_ray import RayCrew
+
+        return RayCrew(self.script, address=self._ray, **options)
 
     def _examined(self, crew: Crew, company: Company, search: Search) -> Diagnosis:
         case = search.begin()

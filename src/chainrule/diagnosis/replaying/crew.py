@@ -288,11 +288,37 @@ class Crew:
     def _fork(self, company: Company, job: ReplayJob) -> None:
         if company.scouted is not None and job.role != SCOUT:
             job = dataclasses.replace(job, yardstick=company.scouted.file)
-        self._running[job.number] = _Running(Outcome(job, company.job.number))
+        if not self.forks:
+            job = dataclasses.replace(job, late=())
+        self._expect(job, company)
         if self.forks:
             self._order(company, ("fork", job))
         else:
             self._again(company, job)
+
+    def _expect(self, job: ReplayJob, company: Company) -> None:
+        """A replay has been ordered."""
+        self._running[job.number] = _Running(Outcome(job, company.job.number))
+
+    def _arrived(self, number: int, outcome: Outcome) -> None:
+        """A replay has come to its end elsewhere."""
+        running = self._running.pop(number, None)
+        if running is not None:
+            running.outcome = outcome
+            self._finished(running)
+            self.heard(outcome, ("done", {}))
+
+    def alone(self, stage: StageJob, job: ReplayJob) -> Outcome:
+        """Run the script for one replay in this crew, and wait for it."""
+        own = dataclasses.replace(stage, scratch=str(self.scratch), once=job)
+        company = Company(own, self._start(own))
+        self.companies["once", job.number] = company
+        self._expect(job, company)
+        while job.number in self._running:
+            self._turn(float("inf"))
+            if company.state == "lost":
+                self._end_lost(job.number)
+        return self._done[0]
 
     def _again(self, company: Company, job: ReplayJob) -> None:
         """Run the script again for one replay."""

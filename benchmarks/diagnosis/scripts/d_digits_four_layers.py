@@ -1,4 +1,4 @@
-"""Train a network that returns the probabilities of the ten digits.
+"""Train a network of four layers on handwritten digits.
 
 style: class, logging
 faults: loss-expects-logits, initialization-too-small

@@ -1,4 +1,4 @@
-"""Train a convolutional network on handwritten digits that are read class by class.
+"""Train a convolutional network on a data set of handwritten digits.
 
 style: custom Dataset, main guard
 faults: gradients-not-cleared, data-not-shuffled

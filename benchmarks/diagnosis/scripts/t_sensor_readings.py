@@ -1,4 +1,4 @@
-"""Train a classifier on sensor readings that come in very different units.
+"""Train a classifier of the state of a machine on twelve sensor readings.
 
 style: functions, argparse
 faults: inputs-not-normalized, parameters-not-optimized, labels-misaligned
