@@ -395,6 +395,8 @@ def counts(weight: int, without: float, with_it: float) -> bool:
     if math.isnan(without) or math.isnan(with_it):
         return False
     gain, share = NEEDED[weight]
+    if with_it < LOWEST:
+        return False  # less bad than before is no learning
     return with_it - without >= gain and max(without, 0.0) <= share * with_it
 
 

@@ -187,14 +187,16 @@ def _in_loop(source: Source, node: ast.AST) -> bool:
     return False
 
 
+_MAKING = ("load", "make", "generate", "data", "main", "init", "reset", "split", "read", "get")
+
+
 def _in_function(source: Source, node: ast.AST) -> bool:
+    """Whether in a function that may be called for every minibatch: not one that makes the data."""
     current = source.parent(node)
     while current is not None:
         if isinstance(current, ast.FunctionDef):
             name = current.name.lower()
-            return any(word in name for word in (
-                "aug", "noise", "forward", "getitem", "transform", "jitter", "mask", "corrupt",
-                "perturb", "crop", "cutout", "erase"))  # fmt: skip
+            return name == "__getitem__" or not any(word in name for word in _MAKING)
         current = source.parent(current)
     return False
 

@@ -440,7 +440,9 @@ class Crew:
         self._number += 1
         seconds = max(1.0, min(4.0, 0.04 * (self.deadline - time.perf_counter())))
         brief = company.job.seed > 0 and company.job.source is None
-        job = ReplayJob(self._number, SCOUT, seconds=seconds, brief=brief)
+        known = next((item.scouted for item in self.companies.values() if item.scouted), None)
+        evaluation = known is not None and known.held > 0
+        job = ReplayJob(self._number, SCOUT, seconds=seconds, brief=brief, evaluation=evaluation)
         self._running[job.number] = _Running(Outcome(job, company.job.number))
         if self.forks:
             self._order(company, ("fork", job))

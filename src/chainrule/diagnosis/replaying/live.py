@@ -119,7 +119,7 @@ class Live:
 
     def called(self, original: Any, module: nn.Module, args: Any, kwargs: Any) -> Any:
         """A module is called; of those inside others nothing is changed."""
-        if self.inside or torch.compiler.is_compiling():
+        if self.inside or self._depth or torch.compiler.is_compiling():  # depth: recomputed
             return original(module, *args, **kwargs)
         first = next(module.parameters(), None)
         if first is None or first.is_meta:

@@ -41,6 +41,7 @@ class ReplayJob:
         yardstick: file that the scout has written; "" without one.
         watched: of a baseline: after so many steps it tells what was watched.
         brief: of a scout: whether minibatches are all that is wanted of it.
+        evaluation: of a scout in a hurry: whether it has to see an evaluation, too.
         late: steps after which the baseline leaves a paused copy of itself.
     """
 
@@ -54,6 +55,7 @@ class ReplayJob:
     yardstick: str = ""
     watched: int = 0
     brief: bool = False
+    evaluation: bool = False
     late: tuple[int, ...] = ()
 
 

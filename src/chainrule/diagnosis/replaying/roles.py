@@ -75,7 +75,7 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
 
     live.ended = report
     if job.brief:
-        live.stepped = lambda live: live.finish("steps") if look.evaluations.enough else None
+        live.stepped = lambda live: live.finish("steps") if look.has_enough(job) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,10 @@ class Look(Change):
                 self.happened.extend(happenings_of(network, args, kwargs))
             live.busy, live.training = False, True
         self.evaluations.end()
-        live.memory(self)["given"] = (args, kwargs)
+        memory = live.memory(self)
+        memory["given"] = (args, kwargs)
+        if live.training and not live.busy:
+            memory["passes"] = memory.get("passes", 0) + 1
         return args, kwargs
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
@@ -113,6 +116,10 @@ class Look(Change):
         if self.evaluations.enough:
             self.times.append(time.perf_counter())
 
+    def has_enough(self, job: ReplayJob) -> bool:
+        """Whether a scout in a hurry has what is wanted of it."""
+        return self.evaluations.enough and (self.evaluations.seen or not job.evaluation)
+
     def pace(self, seconds: float, steps: int) -> float:
         """Seconds of a step, of those that were not heard if there are enough."""
         if len(self.times) > 20:
@@ -121,6 +128,7 @@ class Look(Change):
 
     def backward(self, live: Live, total: Tensor) -> Tensor:
         self.evaluations.end()
+        self.evaluations.note_passes(live.memory(self).pop("passes", 0))
         return total
 
 

@@ -108,6 +108,7 @@ class Scout(Follower):
     _bytes: int = 0
     _begun: float = field(default_factory=time.perf_counter)
     alarm: bool = False
+    several: bool = False  # whether the network runs several times for one call of backward
 
     def watcher(self) -> Watcher:
         """A watcher that tells this scout."""
@@ -150,7 +151,9 @@ class Scout(Follower):
 
     def yardstick(self) -> Yardstick:
         """From what was captured; without a task where there is nothing to compare."""
-        if not self.pool or self.call is None:
+        if self.several:
+            self.why = "the network runs several times for one loss"
+        if not self.pool or self.call is None or self.several:
             return Yardstick()
         found = yardstick_of(self.pool, self.call)
         found.held = self.held
@@ -215,6 +218,15 @@ class Evaluations:
         self._derived = {id(item): item for item in leaves}
         self._size, self._training = len(leaves[0]), network.training
         self._ear.open()
+
+    @property
+    def seen(self) -> bool:
+        """Whether an evaluation was heard."""
+        return bool(self._scout.held)
+
+    def note_passes(self, count: int) -> None:
+        """So many passes have led to one call of backward."""
+        self._scout.several = self._scout.several or count > 1
 
     @property
     def enough(self) -> bool:
