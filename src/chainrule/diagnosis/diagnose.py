@@ -225,6 +225,7 @@ class Examination:
         self.unseen += [*failed, *search.unseen]
         search.singles([item for item in hypotheses if not item.held])
         case.baseline = search.runs.get((NOTHING, 0), case.baseline)
+        hypotheses = self._with_evaluation(case, search, hypotheses)
         if search.broke_late():
             search.move_on()
             search.singles([item for item in hypotheses if not item.held])
@@ -234,6 +235,15 @@ class Examination:
         if not search.explained(hypotheses):
             search.together(hypotheses)
         return self._judged(case, search, hypotheses)
+
+    def _with_evaluation(
+        self, case: Case, search: Search, hypotheses: list[Hypothesis]
+    ) -> list[Hypothesis]:
+        """Hypotheses about evaluation raised once more: it may have come at the script's end."""
+        again, _ = hypotheses_of(search.as_it_ended(case))
+        known = {(item.code, item.change) for item in hypotheses}
+        fresh = [item for item in again if item.held and (item.code, item.change) not in known]
+        return hypotheses + fresh
 
     # -- what it comes to
 

@@ -135,6 +135,12 @@ class Search:
             baseline.error, baseline.place,
         )  # fmt: skip
 
+    def as_it_ended(self, case: Case) -> Case:
+        """The case with what was watched up to the baseline's end."""
+        record = self._glance[0] if self._glance else case.record
+        record = dataclasses.replace(record, start=case.record.start)
+        return dataclasses.replace(case, record=record, findings=symptoms_of(record))
+
     def _running(self, changes: Changes) -> Outcome:
         for number, (planned, seed) in self._planned.items():
             if planned == changes and seed == 0 and number in self.crew._running:

@@ -197,6 +197,11 @@ class Watching:
         self._watcher.cast = self._journal.cast = cast
         self._watcher.marker = Marker(cast)
 
+    @property
+    def ear(self) -> Watcher:
+        """Who hears; deaf while its ``inside`` is set."""
+        return self._watcher
+
     def glance(self) -> tuple[Record, tuple[str, ...]]:
         """What symptoms are read from, and what could not be seen; watching goes on."""
         self._journal.write_bare()

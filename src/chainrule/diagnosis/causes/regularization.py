@@ -120,6 +120,15 @@ def _momentum_edit(case: Case) -> tuple[Edit, ...]:
 
 @cause("wrong-mode", "training in evaluation mode, or evaluation in training mode")
 def wrong_mode(case: Case) -> Iterator[Hypothesis]:
+    always = next((item for item in case.happenings if item.kind == "dropout"), None)
+    if always is not None:
+        yield Hypothesis(
+            "wrong-mode", SwitchMode(), CERTAIN,
+            f"{always.name} is at work in evaluation mode, too: as a function it knows of no mode",
+            "dropout(x, p, training=self.training), or nn.Dropout", {"rate": _dropout_rate(case)},
+            Place(always.file, always.line) if always.line else None, _mode_of_dropout(case),
+        )  # fmt: skip
+        return
     found = case.found("wrong-mode")
     if found is None:
         return
@@ -128,6 +137,17 @@ def wrong_mode(case: Case) -> Iterator[Hypothesis]:
         _mode_line(case, found.meaning) or _place_of(found.place, case), _mode_edit(case, found),
         held="is evaluated in training mode" in found.meaning,
     )  # fmt: skip
+
+
+def _mode_of_dropout(case: Case) -> tuple[Edit, ...]:
+    """``training=self.training`` given to every dropout that is called as a function."""
+    found = []
+    for source in case.sources():
+        for node in source.calls("dropout", "alpha_dropout", "dropout1d", "dropout2d"):
+            if len(node.args) < 3 and repair.argument(node, "training") is None:
+                text = source.text_of(node)
+                found.append(source.replace(node, f"{text[:-1].rstrip()}, training=self.training)"))
+    return tuple(found)
 
 
 def _mode_line(case: Case, meaning: str) -> Place | None:

@@ -66,6 +66,7 @@ class Live:
         self.optimizers: list[Optimizer] = []
         self.stepped: Callable[[Live], None] = lambda _live: None
         self.ended: Callable[[str], Any] = lambda _why: None
+        self.watchers: list[Any] = []  # deaf while the network is run by us
         self._memory: dict[Change, dict[str, Any]] = {}
         self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._own = Cast()  # counts apart from a watcher that may share the other
@@ -155,22 +156,33 @@ class Live:
         if self.yardstick is None or not self.yardstick.task or self.root is None:
             return self._read_totals()
         begun = time.perf_counter()
-        self.busy, self.training = True, False
         held = math.nan
         try:
-            with torch.no_grad(), same_random_state():
+            with torch.no_grad(), same_random_state(), self.alone():
                 with evaluating(self.networks):
                     loss, error, skill = self.yardstick.measure(self._say)
                 held = self._read_held()
         except Exception as failure:  # noqa: BLE001 - a changed network may fail in any way
             self._tell(("note", f"the yardstick failed: {type(failure).__name__}: {failure}"))
             loss, error, skill = math.nan, None, math.nan
-        finally:
-            self.busy = False
-            self._spent += time.perf_counter() - begun
+        self._spent += time.perf_counter() - begun
         reading = Reading(self.step, loss, error, skill, self._mean_total(), held)
         self._tell(("reading", reading))
         return reading
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside, the network is run by us: no change counts steps, no watcher hears it."""
+        before, self.busy, self.training = self.training, True, False
+        ears = [item for item in self.watchers if not item.inside]
+        for item in ears:
+            item.inside = True
+        try:
+            yield
+        finally:
+            self.busy, self.training = False, before
+            for item in ears:
+                item.inside = False
 
     def _read_held(self) -> float:
         """Skill on what the script evaluates on, in the mode in which it does so."""

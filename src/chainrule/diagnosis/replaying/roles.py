@@ -46,6 +46,7 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
     taps = Taps(watcher)
     taps.open()
     watcher.start()
+    live.watchers.append(watcher)
     begun = time.perf_counter()
 
     look = Look(Evaluations(scout))
@@ -94,12 +95,11 @@ class Look(Change):
         self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self.happened and live.training and not live.busy:
-            live.busy = True
             with (
-                suppress(Exception), torch.no_grad(), same_random_state(), evaluating([network]),
+                suppress(Exception), torch.no_grad(), same_random_state(), live.alone(),
+                evaluating([network]),
             ):  # fmt: skip
                 self.happened.extend(happenings_of(network, args, kwargs))
-            live.busy, live.training = False, True
         self.evaluations.end()
         memory = live.memory(self)
         memory["given"] = (args, kwargs)
@@ -139,6 +139,7 @@ def watching(
     watch = Watching(None, Budget(_SHARE, 3), Keeping(None), spectator=_Silent())
     watch.share_cast(live.cast)
     watch.start()
+    live.watchers.append(watch.ear)
 
     def stepped(live: Live) -> None:
         if live.step == job.watched:

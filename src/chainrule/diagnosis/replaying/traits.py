@@ -101,7 +101,7 @@ class Happening:
     """What happens in a forward pass, in order.
 
     Attributes:
-        kind: "layer" (has weights), "norm", or "function".
+        kind: "layer" (has weights), "norm", "function", or "dropout" (at work in evaluation mode).
         name: path of the layer, or the function without underscores.
         operation: class of the layer, or the function.
         index: which call of this function it is, from 0; -1 for layers.
@@ -156,6 +156,10 @@ def happenings_of(
 
     def heard(function: Any, given: Any, options: dict[str, Any], output: Any) -> None:
         name = str(getattr(function, "__name__", "")).strip("_")
+        if "dropout" in name and options.get("training", len(given) < 3 or given[2]):
+            place = user_place()
+            line, file = (place.line, place.file) if place else (0, "")
+            found.append((Happening("dropout", name, name, line=line, file=file), 0))
         if name not in SQUASHING or not isinstance(output, Tensor):
             return
         place = user_place()
