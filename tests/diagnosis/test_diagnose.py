@@ -132,6 +132,15 @@ def test_healthy_look_alikes_are_healthy(name: str) -> None:
     assert (answer.verdict, answer.causes) == ("healthy", ()), answer.reason
 
 
+def test_other_optimizers_of_the_process_are_none_of_its_training() -> None:
+    other = nn.Linear(3, 3)
+    kept = torch.optim.SGD(other.parameters(), lr=0.1)
+    other(torch.ones(1, 3)).sum().backward()  # its gradients are never cleared
+    answer = diagnosed(net(64, 32, 10), batches())
+    assert answer.verdict == "healthy", answer.reason
+    assert kept.param_groups
+
+
 def test_the_parts_stay_as_they_were() -> None:
     network = net(64, 16, 10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)

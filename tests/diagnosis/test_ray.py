@@ -1,4 +1,4 @@
-"""Replays on a local Ray cluster of two workers."""
+"""Replays on a local Ray cluster of two workers; skipped where Ray is not installed."""
 
 from __future__ import annotations
 

@@ -375,10 +375,10 @@ class Examination:
     def _learned(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
         base, best = search.baseline(), search.best()
         if math.isnan(base):
+            why = case.scouted.why or f"the run made {case.baseline.steps:,} steps in this time"
             return self._end(
-                CANNOT_TELL, f"there is nothing to measure by: {case.scouted.why}", case, search,
-                hypotheses,
-            )  # fmt: skip
+                CANNOT_TELL, f"there is nothing to measure by: {why}", case, search, hypotheses
+            )
         if best < LOWEST:
             return self._end(
                 CANNOT_TELL, "neither the run nor any replay of it got better than the constant "
@@ -444,6 +444,11 @@ class Examination:
         causes: tuple[CauseFound, ...] = (), equivalent: tuple[tuple[str, ...], ...] = (),
         advice: tuple[Advice, ...] = (), patched: dict[str, str] | None = None,
     ) -> Diagnosis:  # fmt: skip
+        if search.left < 1:
+            self.unseen.append(
+                f"more: the time was up after {len(search.runs)} replays of {search.steps:,} steps;"
+                f" --seconds {3 * self.seconds:.0f} gives three times as much"
+            )
         named = {item.code for item in causes} | {code for codes in equivalent for code in codes}
         return Diagnosis(
             verdict, self._name, reason, causes, equivalent,

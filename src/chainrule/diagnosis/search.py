@@ -81,11 +81,10 @@ class Search:
         self._choose_steps(scouted)
         self._tell(f"baseline and first replays of {self.steps:,} steps")
         limit = max(5.0, 0.25 * self.seconds)
-        whole = None if self._steps is None else self.steps
         beyond = (self.steps * place // 6 for place in range(7, 200))
         marks = tuple(sorted({*self._marks, *beyond}))
         job = ReplayJob(
-            0, BASELINE, steps=whole, seconds=limit, marks=marks, watched=self.steps,
+            0, BASELINE, steps=None, seconds=limit, marks=marks, watched=self.steps,
             late=tuple(self.steps * 2**power for power in range(6)),
         )  # fmt: skip
         self._plan(NOTHING, 0, job)

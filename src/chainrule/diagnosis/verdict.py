@@ -103,6 +103,11 @@ class Diagnosis(Answer):
         notes: what was different from a plain run.
         patched: file to its whole text with all fixes, once that was run and learned.
         seconds: that it took.
+
+    Examples:
+        >>> answer = Diagnosis("healthy", "train.py", "it learns")
+        >>> answer.exit_code, answer.to_dict()["verdict"]
+        (0, 'healthy')
     """
 
     verdict: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -51,12 +50,17 @@ def _cause(item: CauseFound) -> list[RenderableType]:
     if "baseline" in item.evidence:
         parts.append(Text(f"  Skill by seed: {seeds(item)}."))
     if item.fix:
-        parts.append(
-            Syntax(item.fix.rstrip(), "diff", theme="ansi_light", background_color="default")
-        )
+        parts += [Text(line, style=_line_style(line)) for line in item.fix.splitlines()]
     if item.checked is not None:
         parts.append(Text(f"  The script with this change was run and {_learned(item.checked)}."))
     return parts
+
+
+def _line_style(line: str) -> str:
+    """Of a line of a diff."""
+    if line.startswith(("---", "+++", "@@")):
+        return "dim"
+    return {"+": "green", "-": "red"}.get(line[:1], "")
 
 
 def cause_words(item: CauseFound) -> dict[str, str]:

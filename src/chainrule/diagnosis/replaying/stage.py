@@ -101,7 +101,7 @@ class Gate:
             return
         self.calls += 1
         if self.calls >= self.index:
-            self.stage.pause(self)
+            self.stage.pause(self, module)
 
     def before_backward(self, tensors: Any) -> None:
         """A loop that calls no network: the pause is before its first ``backward``."""
@@ -191,13 +191,13 @@ class Stage:
 
     # -- the pause
 
-    def pause(self, gate: Gate) -> None:
+    def pause(self, gate: Gate, module: nn.Module | None = None) -> None:
         """Wait for orders; comes back in a fork, or to go on to a later forward pass."""
         if self.job.once is not None:
-            meet_optimizers(gate.cast)
+            meet_optimizers(gate.cast, module)
             self._become(self.job.once, gate, self._wire)
             return
-        meet_optimizers(gate.cast)
+        meet_optimizers(gate.cast, module)
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self._wire.send(("paused", gate.calls, os.getpid(), self.notes, can_fork()))
         job, wire = self._serve(self._wire, gate)
@@ -288,11 +288,18 @@ def told(ending: Ending) -> tuple[str, Place | None]:
     return text[:300], place_of(frame)
 
 
-def meet_optimizers(cast: Cast) -> None:
-    """Optimizers that were made before anybody listened."""
-    if not cast.rules:
-        for item in gc.get_objects():
-            if issubclass(type(item), torch.optim.Optimizer):  # no property of the object is asked
+def meet_optimizers(cast: Cast, module: nn.Module | None) -> None:
+    """Optimizers of a network that were made before anybody listened.
+
+    Others that the process may have are none of its training.
+    """
+    if cast.rules:
+        return
+    own = None if module is None else {id(item) for item in module.parameters()}
+    for item in gc.get_objects():
+        if issubclass(type(item), torch.optim.Optimizer):  # no property of the object is asked
+            held = {id(part) for group in item.param_groups for part in group["params"]}
+            if own is None or own & held:
                 cast.rule(item)
 
 
