@@ -66,9 +66,10 @@ def diagnose(
         script: path of a Python file, or with ``module`` the name of a module.
         arguments: of the script.
         module: whether ``script`` names a module.
-        network, loss, batches, optimizer: in place of a script: a network, loss(scores, targets),
-            an iterable of (inputs, targets) that can be gone through again and again, and an
-            optimizer of the network's parameters.
+        network: in place of a script, with the next three.
+        loss: (scores, targets) -> loss.
+        batches: of (inputs, targets); they are gone through again and again.
+        optimizer: of the network's parameters.
         epochs: passes over ``batches``.
         seconds: that the diagnosis may take, about.
         steps: updates of a replay; by default as many as the time allows.
