@@ -67,7 +67,7 @@ class Case:
         scouted: what the scout has brought home.
         baseline: the run unchanged, with the yardstick.
         script: path of the script; "" where there is none.
-        crash: the error that ended it, and its line.
+        crash: the error that ended it; "" for none.
     """
 
     record: Record
@@ -76,7 +76,6 @@ class Case:
     baseline: Outcome
     script: str = ""
     crash: str = ""
-    crashed_at: Place | None = None
 
     # -- symptoms
 

@@ -131,7 +131,7 @@ class Search:
             record = dataclasses.replace(record, start=company.start)
         return Case(
             record, symptoms_of(record), company.scouted, baseline, self._script,
-            baseline.error, baseline.place,
+            baseline.error,
         )  # fmt: skip
 
     def as_it_ended(self, case: Case) -> Case:

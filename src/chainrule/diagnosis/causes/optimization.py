@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from chainrule.diagnosis import repair
-from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis, late_skill
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import MoreSteps, Resupply
@@ -391,6 +391,3 @@ def _uncut(case: Case) -> tuple[Edit, ...]:
                 if isinstance(inside, ast.Assign) and "self" in source.text_of(inside):
                     return (source.replace(node, source.text_of(node.args[0])),)
     return ()
-
-
-__all__ = ["late_skill"]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 
 from chainrule.diagnosis import repair
-from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
+from chainrule.diagnosis.case import SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.optimization import update_ratios
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
@@ -258,6 +258,3 @@ def _wider(case: Case, narrow: int) -> tuple[Edit, ...]:
         if found:
             return tuple(dict.fromkeys(found))
     return ()
-
-
-__all__ = ["CERTAIN"]

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
@@ -63,7 +63,6 @@ class Company:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     begun: float = field(default_factory=time.perf_counter)
-    advanced: bool = False
     late: int = 0
 
 
@@ -523,6 +522,3 @@ def check_jobs(jobs: int | None) -> int:
     if jobs < 1:
         raise ScriptError(f"jobs got {jobs}, wants a number of processes, at least 1")
     return jobs
-
-
-__all__ = ["Company", "Crew", "Judge", "Sequence"]

@@ -46,7 +46,6 @@ class Scouted:
         task: of the yardstick; "" where there is none.
         examples: in a minibatch.
         passes: networks that ran in the first step.
-        calls: forward passes before the first that was trained on.
         file: with the yardstick.
         traits: of the network before its first step.
         happenings: layers and functions in the order of a forward pass.
@@ -67,7 +66,6 @@ class Scouted:
     task: str = ""
     examples: int = 0
     passes: int = 0
-    calls: int = 0
     file: str = ""
     why: str = ""
     traits: tuple[Trait, ...] = ()

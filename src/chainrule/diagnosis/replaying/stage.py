@@ -34,7 +34,7 @@ from chainrule.diagnosis.replaying.messages import (
 )
 from chainrule.diagnosis.replaying.sandbox import Sandbox
 from chainrule.diagnosis.replaying.yardstick import Yardstick
-from chainrule.diagnosis.script import Ending, Script, run_script, users_traceback
+from chainrule.diagnosis.script import Ending, run_script, users_traceback
 from chainrule.diagnosis.taps import Taps
 
 KEY = "CHAINRULE_STAGE_KEY"
@@ -67,11 +67,10 @@ class Gate:
 
     Args:
         stage: is told.
-        index: which forward pass with gradients is the one to pause before, from 1.
     """
 
-    def __init__(self, stage: Stage, index: int = 1) -> None:
-        self.stage, self.index = stage, index
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
         self.cast = Cast()
         self.calls = 0
         self.live: Live | None = None
@@ -100,8 +99,7 @@ class Gate:
         if self._inside or not torch.is_grad_enabled() or not _trains(module):
             return
         self.calls += 1
-        if self.calls >= self.index:
-            self.stage.pause(self, module)
+        self.stage.pause(self, module)
 
     def before_backward(self, tensors: Any) -> None:
         """A loop that calls no network: the pause is before its first ``backward``."""
@@ -192,7 +190,7 @@ class Stage:
     # -- the pause
 
     def pause(self, gate: Gate, module: nn.Module | None = None) -> None:
-        """Wait for orders; comes back in a fork, or to go on to a later forward pass."""
+        """Wait for orders; comes back in a fork."""
         if self.job.once is not None:
             meet_optimizers(gate.cast, module)
             self._become(self.job.once, gate, self._wire)
@@ -200,13 +198,12 @@ class Stage:
         meet_optimizers(gate.cast, module)
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self._wire.send(("paused", gate.calls, os.getpid(), self.notes, can_fork()))
-        job, wire = self._serve(self._wire, gate)
+        job, wire = self._serve(self._wire)
         signal.signal(signal.SIGCHLD, before)
-        if job is not None:
-            self._become(job, gate, wire)
+        self._become(job, gate, wire)
 
-    def _serve(self, wire: Wire, gate: Gate) -> tuple[ReplayJob | None, Wire]:
-        """Take orders; comes back in a fork with its job, or with none to go on."""
+    def _serve(self, wire: Wire) -> tuple[ReplayJob, Wire]:
+        """Take orders; comes back in a fork, with its job."""
         while True:
             order = wire.receive()
             if order[0] == "fork":
@@ -217,9 +214,6 @@ class Stage:
                     own = Wire(self._address, self._key)
                     own.send(("replay", self.job.number, job.number, os.getpid()))
                     return job, own
-            elif order[0] == "advance":
-                gate.index = order[1]
-                return None, wire
             elif order[0] == "yardstick":
                 self._yardstick(order[1])
             else:
@@ -238,9 +232,8 @@ class Stage:
         wire = Wire(self._address, self._key)
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         wire.send(("late", self.job.number, live.step, os.getpid()))
-        job, wire = self._serve(wire, self._gate)
+        job, wire = self._serve(wire)
         signal.signal(signal.SIGCHLD, before)
-        assert job is not None
         self._enter(job)
         live.restart(job, wire.send)
 
@@ -338,6 +331,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-__all__ = ["Script", "Stage", "main"]
