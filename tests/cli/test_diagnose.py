@@ -122,6 +122,15 @@ for step in range(120):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["train.py"]
 
 
+def test_a_temporary_folder_with_a_long_name(script, tmp_path):
+    """A socket's path may have some hundred bytes, and a folder's may have more."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    done = chainrule("diagnose", script("print('hello')"), "--seconds", "20", TMPDIR=str(folder))
+    assert done.returncode == 3, done.stderr
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -41,7 +41,7 @@ def dropout(case: Case) -> Iterator[Hypothesis]:
     )  # fmt: skip
 
 
-def _dropout_node(case: Case) -> tuple | None:  # type: ignore[type-arg]
+def _dropout_node(case: Case) -> tuple[Source, ast.expr] | None:
     for source in case.sources():
         for node in source.calls("Dropout", "dropout", "Dropout2d", "AlphaDropout", "Dropout1d"):
             given = repair.argument(node, "p", 1 if source.text_of(node.func).islower() else 0)

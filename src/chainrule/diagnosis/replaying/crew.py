@@ -34,6 +34,7 @@ from chainrule.diagnosis.replaying.stage import KEY, Stage, Wire
 from chainrule.diagnosis.script import Script
 from chainrule.errors import ScriptError
 
+_LONGEST = 90  # bytes of a folder's path that a socket can lie in
 Judge = Callable[[Outcome], bool]
 
 
@@ -127,7 +128,9 @@ class Crew:
         self.companies: dict[tuple[Any, ...], Company] = {}
         self.scratch = Path(tempfile.mkdtemp(prefix="chainrule-"))
         self._key = secrets.token_bytes(16)
-        self._listener = Listener(str(self.scratch / "wire"), "AF_UNIX", authkey=self._key)
+        self._wires = _short_folder(self.scratch)
+        self._address = str(self._wires / "wire")
+        self._listener = Listener(self._address, "AF_UNIX", authkey=self._key)
         self._running: dict[int, _Running] = {}
         self._waiting: list[tuple[tuple[Any, ...], ReplayJob]] = []
         self._judge: Judge = lambda _outcome: True
@@ -156,6 +159,7 @@ class Crew:
                 os.killpg(company.process.pid, signal.SIGKILL)
             company.process.wait()
         self._listener.close()
+        shutil.rmtree(self._wires, ignore_errors=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     # -- stages
@@ -178,9 +182,8 @@ class Crew:
         if self.program is not None:
             return Forked(lambda: self._in_fork(job))
         environment = os.environ | surroundings.ENVIRONMENT | {KEY: self._key.hex()}
-        address = str(self.scratch / "wire")
         return subprocess.Popen(
-            [sys.executable, "-m", "chainrule.diagnosis.replaying.stage", address],
+            [sys.executable, "-m", "chainrule.diagnosis.replaying.stage", self._address],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=(self.scratch / "errors.log").open("ab"),
             env=environment, start_new_session=True,
@@ -189,11 +192,11 @@ class Crew:
     def _in_fork(self, job: StageJob) -> None:
         """In a fork of this process: take part as a process of its own would."""
         os.setsid()
-        wire = Wire(str(self.scratch / "wire"), self._key)
+        wire = Wire(self._address, self._key)
         wire.send(("stage", os.getpid()))
         sent: StageJob = wire.receive()
         job = dataclasses.replace(sent, program=self.program)
-        Stage(job, str(self.scratch / "wire"), self._key, wire).run()
+        Stage(job, self._address, self._key, wire).run()
 
     def ready(self, keys: Iterable[tuple[Any, ...]], seconds: float) -> None:
         """Wait until stages are ready (or cannot be), at most so long."""
@@ -513,6 +516,13 @@ class Crew:
                     os.killpg(company.process.pid, signal.SIGKILL)
         running.outcome.ended = why
         self._finished(running)
+
+
+def _short_folder(scratch: Path) -> Path:
+    """A folder whose path is short enough for a Unix socket in it (about 100 bytes)."""
+    if len(os.fsencode(scratch)) < _LONGEST:
+        return scratch
+    return Path(tempfile.mkdtemp(prefix="chainrule-", dir="/tmp"))
 
 
 def check_jobs(jobs: int | None) -> int:
