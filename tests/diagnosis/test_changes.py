@@ -195,7 +195,8 @@ def test_the_yardstick_changes_nothing() -> None:
             rebuilding.InsertNonlinearity(("0",)),
         ),
         (
-            lambda: loop(net()), lambda: loop(_leaky()), rebuilding.ReplaceActivation("leaky_relu"),
+            lambda: loop(net()), lambda: loop(_leaky()),
+            rebuilding.ReplaceActivation(to="leaky_relu"),
         ),
         (lambda: loop(_Cut(True)), lambda: loop(_Cut(False)), rebuilding.KeepGraph()),
         (lambda: loop(_Frozen(True)), lambda: loop(_Frozen(False)), rebuilding.KeepGraph()),

@@ -16,6 +16,7 @@ from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes import hypotheses_of
 from chainrule.diagnosis.choice import Choice
 from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.feeding import Resupply
 from chainrule.diagnosis.replaying.crew import Company, Crew, check_jobs
 from chainrule.diagnosis.replaying.messages import Outcome
@@ -280,8 +281,6 @@ class Examination:
         if search.left < 4:
             self.unseen.append("the controls: there was no time left")
             return
-        from chainrule.diagnosis.replaying.change import Change
-
         empty = frozenset((Change(),))
         sets = [empty]
         control = None
@@ -296,7 +295,7 @@ class Examination:
             value = search.skill(control)
             if not math.isnan(value):
                 base, cured = search.baseline(), search.skill(cures)
-                held = value < max(base, 0.0) + 0.6 * (cured - max(base, 0.0))
+                held = value < max(base, 0.0) + 0.5 * (cured - max(base, 0.0))
                 self.controls.append(("shuffled labels are not learned", held))
 
     def _told(

@@ -59,7 +59,7 @@ def dead(case: Case) -> Iterator[Hypothesis]:
         return
     name = layer if began >= share else late
     yield Hypothesis(
-        "dead-relu", ReplaceActivation("leaky_relu", _output(case)), SYMPTOM,
+        "dead-relu", ReplaceActivation(_output(case), "leaky_relu"), SYMPTOM,
         f"{max(began, share):.0%} of the units of layer {name} are off for every input looked at "
         f"({began:.0%} before the first step)".replace("%", " %"),
         "a leaky ReLU, biases at 0, a smaller learning rate", {"dead": share, "at_start": began},
@@ -88,7 +88,7 @@ def saturated(case: Case) -> Iterator[Hypothesis]:
         {"saturated": share}, _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
     )  # fmt: skip
     yield Hypothesis(
-        "saturated-activations", ReplaceActivation("relu", _output(case)), TRIED,
+        "saturated-activations", ReplaceActivation(_output(case), "relu"), TRIED,
         f"{share:.0%} of the activations of layer {name} are saturated".replace("%", " %"),
         "ReLU", {"saturated": share}, _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
     )  # fmt: skip
@@ -119,7 +119,7 @@ def vanishing(case: Case) -> Iterator[Hypothesis]:
         f"first layer is {fall:.2g} times that of the last"
     )
     for change in (
-        ReplaceActivation("relu", _output(case)), NormalizeSignals(_output(case)),
+        ReplaceActivation(_output(case), "relu"), NormalizeSignals(_output(case)),
     ):  # fmt: skip
         yield Hypothesis(
             "vanishing-gradients", change, weight, words,

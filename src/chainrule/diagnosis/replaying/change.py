@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from chainrule.diagnosis.replaying.live import Live
 
+Args = tuple[Any, ...]
+Keywords = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Change:
@@ -49,8 +52,8 @@ class Change:
         """A network is about to run its first training pass."""
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         """Arguments of a network's forward pass, in training and evaluation."""
         return args, kwargs
 
@@ -58,9 +61,7 @@ class Change:
         """Output of a network's forward pass."""
         return output
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         """A PyTorch function in place of the call; NotImplemented leaves it as it is."""
         return NotImplemented
 

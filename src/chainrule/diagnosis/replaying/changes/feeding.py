@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.places import is_users
-from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.losing import LossChange, name_of_function
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class StandardizeInputs(Change):
         return "inputs standardized"
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         place = _first_float(args)
         if (network is not live.root and live.root is not None) or place is None:
             return args, kwargs
@@ -91,8 +91,8 @@ class AddNoise(Change):
         return f"noise of {self.share:g} standard deviations on the inputs"
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         place = _first_float(args)
         if place is None or not live.training or live.busy or network is not live.root:
             return args, kwargs
@@ -140,8 +140,8 @@ class CleanData(LossChange):
         return "values that are not finite set to 0"
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         return tuple(_cleaned(item) for item in args), {
             name: _cleaned(item) for name, item in kwargs.items()
         }
@@ -194,8 +194,8 @@ class Resupply(LossChange):
         return found
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         memory = live.memory(self)
         memory["target"] = None
         if not live.training or live.busy or network is not live.root or len(args) != 1:
@@ -209,9 +209,7 @@ class Resupply(LossChange):
         memory["before"] = len(args[0])
         return (pool[0][chosen].to(args[0].dtype),), kwargs
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         found = super().function(live, function, args, kwargs)
         if found is not NotImplemented:
             return found
@@ -416,8 +414,8 @@ class MatchStatistics(Change):
         return "evaluation inputs on the scale of the training inputs"
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         place = _first_float(args)
         if not live.held_back or place is None or network is not live.root:
             return args, kwargs
@@ -471,9 +469,7 @@ class NoNoise(Change):
             value = 0.0 if "n" in name and name != "random" and name != "rand" else self.uniform
             setattr(np.random, name, _steady(getattr(np.random, name), value, live))
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         if live.busy or not live.networks:
             return NotImplemented
         name = str(getattr(function, "__name__", ""))

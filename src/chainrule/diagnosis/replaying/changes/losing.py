@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.updating import update_missing
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class LossChange(Change):
         """The loss in place of ``function(given, target, **rest)``."""
         raise NotImplementedError
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         from chainrule.diagnosis.replaying.live import is_loss
 
         if not is_loss(function) or live.busy or len(args) < 2 or not torch.is_grad_enabled():
@@ -111,14 +109,12 @@ class DropOutputActivation(Change):
         return f"without {self.name} on the output"
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         live.memory(self)["seen"] = 0
         return args, kwargs
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         if name_of_function(function) != self.name or not args:
             return NotImplemented
         if live.inside:
@@ -143,9 +139,7 @@ class SqueezeShapes(Change):
     def title(self) -> str:
         return "targets in the shape of the outputs"
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         from chainrule.diagnosis.replaying.live import is_loss
 
         if live.inside or live.busy or len(args) < 2:
@@ -312,9 +306,7 @@ class GuardOperation(Change):
         where = f" on line {self.line}" if self.line else ""
         return f"{self.name}{where} kept away from where it is infinite"
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         name = name_of_function(function)
         if name.strip("ri") not in (self.name, self.name.strip("ri")) and name != self.name:
             return NotImplemented
@@ -368,9 +360,7 @@ class FullPrecision(Change):
     def meet(self, live: Live, network: nn.Module) -> None:
         network.float()
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         name = name_of_function(function)
         if name == "half" or (name == "to" and torch.float16 in (*args, *kwargs.values())):
             return args[0].float()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.losing import name_of_function
 from chainrule.diagnosis.replaying.changes.updating import update_missing
 
@@ -73,71 +73,70 @@ def _he(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class ReplaceActivation(Change):
-    """The hidden activation functions are replaced.
+class ActivationChange(Change):
+    """Stands in for the hidden activation functions, counted anew in each forward pass.
 
     Args:
-        to: "leaky_relu", "relu" or "tanh".
         output: number of the activation that is the network's output and stays; -1: none.
     """
 
     hears: ClassVar[bool] = True
-    to: str = "leaky_relu"
     output: int = -1
+
+    def activation(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
+        """The result in place of ``function(*args, **kwargs)``."""
+        raise NotImplementedError
+
+    def forward(
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
+        live.memory(self)["seen"] = 0
+        return args, kwargs
+
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
+        if not live.inside or name_of_function(function) not in ACTIVATION_FUNCTIONS or not args:
+            return NotImplemented
+        number = live.memory(self).get("seen", 0)
+        live.memory(self)["seen"] = number + 1
+        if number == self.output:
+            return NotImplemented
+        return self.activation(live, function, args, kwargs)
+
+
+@dataclass(frozen=True)
+class ReplaceActivation(ActivationChange):
+    """The hidden activation functions are replaced.
+
+    Args:
+        to: "leaky_relu", "relu" or "tanh".
+    """
+
+    to: str = "leaky_relu"
 
     @property
     def title(self) -> str:
         return f"{self.to.replace('_', ' ')} in place of the activation functions"
 
-    def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        live.memory(self)["seen"] = 0
-        return args, kwargs
-
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if not live.inside or name_of_function(function) not in ACTIVATION_FUNCTIONS or not args:
-            return NotImplemented
-        memory = live.memory(self)
-        memory["seen"] = memory.get("seen", 0) + 1
-        if memory["seen"] - 1 == self.output:
-            return NotImplemented
+    def activation(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         if self.to == "leaky_relu":
             return F.leaky_relu(args[0], 0.1)
         return torch.relu(args[0]) if self.to == "relu" else torch.tanh(args[0])
 
 
 @dataclass(frozen=True)
-class NormalizeSignals(Change):
+class NormalizeSignals(ActivationChange):
     """The inputs of hidden activation functions are brought to zero mean and unit variance.
 
     Over the features of each example, without parameters.
     """
 
-    hears: ClassVar[bool] = True
-    output: int = -1
-
     @property
     def title(self) -> str:
         return "inputs of the activation functions normalized"
 
-    def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        live.memory(self)["seen"] = 0
-        return args, kwargs
-
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if not live.inside or name_of_function(function) not in ACTIVATION_FUNCTIONS or not args:
-            return NotImplemented
-        memory = live.memory(self)
-        memory["seen"] = memory.get("seen", 0) + 1
+    def activation(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         value = args[0]
-        if memory["seen"] - 1 == self.output or value.dim() < 2 or value[0].numel() < 4:
+        if value.dim() < 2 or value[0].numel() < 4:
             return NotImplemented
         return function(F.layer_norm(value, value.shape[1:]), *args[1:], **kwargs)
 
@@ -219,9 +218,7 @@ class SetDropout(Change):
             if isinstance(module, nn.modules.dropout._DropoutNd):
                 module.p = min(module.p, self.rate)
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         name = name_of_function(function)
         if "dropout" not in name or not args or not isinstance(args[0], Tensor):
             return NotImplemented
@@ -242,9 +239,7 @@ class AddDropout(Change):
     def title(self) -> str:
         return f"dropout {self.rate:g} behind the activation functions"
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         if not live.inside or not live.training or live.busy:
             return NotImplemented
         if name_of_function(function) not in ACTIVATION_FUNCTIONS:
@@ -264,16 +259,14 @@ class SwitchMode(Change):
         return "training mode while training, evaluation mode while evaluating"
 
     def forward(
-        self, live: Live, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
         if not live.busy:
             for module in network.modules():
                 module.training = torch.is_grad_enabled()
         return args, kwargs
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         """Dropout called as a function, that knows of no mode."""
         evaluated = live.busy or not live.training
         if evaluated and live.inside and "dropout" in name_of_function(function) and args:
@@ -348,9 +341,7 @@ class KeepGraph(Change):
 
         torch.tensor = made
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         if not live.training or live.busy or not args or not isinstance(args[0], Tensor):
             return NotImplemented
         if not args[0].requires_grad or (args[0].is_leaf and not live.inside):

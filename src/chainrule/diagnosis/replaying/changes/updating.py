@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from chainrule.diagnosis.losses import LOSS_KINDS
 from chainrule.diagnosis.parameters import leaves_of
-from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.tail import Tail
 
 if TYPE_CHECKING:
@@ -32,6 +32,21 @@ def all_parameters(live: Live) -> list[Tensor]:
     found = {id(item): item for network in live.networks for item in network.parameters()}
     found.update((id(item), item) for item in held(live.optimizers))
     return list(found.values())
+
+
+def keep_weights(change: Change, live: Live, optimizer: Optimizer) -> None:
+    """Before an update: remember the weights."""
+    weights = [item.detach().clone() for item in held([optimizer])]
+    live.memory(change)[f"weights {id(optimizer)}"] = weights
+
+
+def put_back(change: Change, live: Live, optimizer: Optimizer) -> None:
+    """After it: as if there had been none, if the weights were remembered."""
+    weights = live.memory(change).pop(f"weights {id(optimizer)}", None)
+    if weights is not None:
+        with torch.no_grad():
+            for item, value in zip(held([optimizer]), weights, strict=True):
+                item.copy_(value)
 
 
 class _ForOneStep(Change):
@@ -156,14 +171,10 @@ class StopEarly(Change):
 
     def before_step(self, live: Live, optimizer: Optimizer) -> None:
         if live.step >= self.share * max(live.job.marks, default=1):
-            live.memory(self)["before"] = [item.detach().clone() for item in held([optimizer])]
+            keep_weights(self, live, optimizer)
 
     def after_step(self, live: Live, optimizer: Optimizer) -> None:
-        before = live.memory(self).pop("before", None)
-        if before is not None:
-            with torch.no_grad():
-                for item, value in zip(held([optimizer]), before, strict=True):
-                    item.copy_(value)
+        put_back(self, live, optimizer)
 
 
 @dataclass(frozen=True)
@@ -178,17 +189,10 @@ class ReplaceRule(Change):
         return f"{self.rule} with a learning rate of {self.rate:g}"
 
     def before_step(self, live: Live, optimizer: Optimizer) -> None:
-        live.memory(self)[f"{id(optimizer)}"] = [
-            item.detach().clone() for item in held([optimizer])
-        ]
+        keep_weights(self, live, optimizer)
 
     def after_step(self, live: Live, optimizer: Optimizer) -> None:
-        before = live.memory(self).pop(f"{id(optimizer)}", None)
-        if before is None:
-            return
-        with torch.no_grad():
-            for item, value in zip(held([optimizer]), before, strict=True):
-                item.copy_(value)
+        put_back(self, live, optimizer)
         rules = live.memory(self).setdefault("rules", {})
         if id(optimizer) not in rules:
             rules[id(optimizer)] = self._made(optimizer)
@@ -353,9 +357,7 @@ class DropPenalty(Change):
             live.memory(self).update(tail=tail, losses=[])
         return output
 
-    def function(
-        self, live: Live, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         memory = live.memory(self)
         tail: Tail | None = memory.get("tail")
         if tail is None or live.inside or live.busy or not torch.is_grad_enabled():
