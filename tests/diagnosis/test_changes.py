@@ -25,9 +25,12 @@ Train = Callable[[], nn.Module]
 
 
 @contextmanager
-def replaying(*changes: Change, yardstick: Yardstick | None = None) -> Iterator[Live]:
+def replaying(
+    *changes: Change, yardstick: Yardstick | None = None, marks: tuple[int, ...] = ()
+) -> Iterator[Live]:
     """What a fork does, in this process."""
-    live = Live(ReplayJob(1, REPLAY, changes), Cast(), yardstick, lambda _message: None)
+    job = ReplayJob(1, REPLAY, changes, marks=marks)
+    live = Live(job, Cast(), yardstick, lambda _message: None)
     original = nn.Module.__call__
 
     def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -506,3 +509,191 @@ def test_batch_norm_with_its_usual_momentum() -> None:
     wanted = train(0.1)
     for one, two in zip(found.buffers(), wanted.buffers(), strict=True):
         torch.testing.assert_close(one, two)
+
+
+def pool(xy: tuple[Tensor, Tensor] | None = None) -> Yardstick:
+    """What a scout would have captured."""
+    x, y = data() if xy is None else xy
+    rows = [slice(place, place + 10) for place in range(0, 60, 10)]
+    found = [Minibatch((x[part],), {}, y[part]) for part in rows]
+    return Yardstick(pool=found, function="cross_entropy")
+
+
+def test_decay_in_proportion_to_the_rate() -> None:
+    found = weights(lambda: loop(steps=1), updating.AddDecay(0.5))
+    for one, two in zip(found, loop(steps=1).parameters(), strict=True):
+        wanted = two.detach() * (1 - 0.1 * 0.5) if two.dim() > 1 else two.detach()
+        torch.testing.assert_close(one, wanted)
+
+
+def test_stopped_early_is_fewer_steps() -> None:
+    with replaying(updating.StopEarly(0.5), marks=(12,)):
+        found = loop()
+    for one, two in zip(found.parameters(), loop(steps=6).parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_minibatches_drawn_by_hand() -> None:
+    x, y = data()
+
+    def by_hand() -> nn.Module:
+        network = net()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        generator = torch.Generator().manual_seed(17)
+        for _ in range(12):
+            rows = torch.randint(60, (10,), generator=generator)
+            optimizer.zero_grad()
+            F.cross_entropy(network(x[rows]), y[rows]).backward()
+            optimizer.step()
+        return network
+
+    found = weights(loop, feeding.Resupply(), yardstick=pool())
+    for one, two in zip(found, by_hand().parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_shuffled_labels_are_those_of_others() -> None:
+    x, _ = data()
+    numbered = torch.arange(60)
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def loss(scores: Tensor, labels: Tensor) -> Tensor:
+        return F.mse_loss(scores[:, 0], labels.float())
+
+    class Spy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 1)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            rows = torch.tensor([int((x == row).all(1).nonzero()) for row in inputs])
+            seen.append((rows, torch.empty(0)))
+            return self.layer(inputs)  # type: ignore[no-any-return]
+
+    with replaying(feeding.Resupply(shuffled=True), yardstick=pool((x, numbered))) as live:
+        loop(Spy(), loss=loss, xy=(x, numbered), steps=1)
+        drawn = live.memory(live.changes[0])["target"]
+    rows = seen[0][0]
+    assert len(drawn) == len(rows)
+    assert int((drawn == rows).sum()) < 5
+
+
+def test_labels_moved_along() -> None:
+    same(
+        loop, lambda: loop(loss=lambda s, t: F.cross_entropy(s, t.roll(1, 0))),
+        feeding.RollLabels(1),
+    )  # fmt: skip
+
+
+def test_labels_of_a_data_set_moved_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TensorDataset, "__init__", TensorDataset.__init__)
+    feeding.RollDataset(1).set_up()
+    x, y = data()
+    assert torch.equal(TensorDataset(x, y).tensors[1], y.roll(1, 0))
+    assert torch.equal(TensorDataset(x, y).tensors[0], x)
+
+
+def test_more_steps_go_on_over_what_was_captured() -> None:
+    with replaying(feeding.MoreSteps(3.0), yardstick=pool()) as live:
+        found = loop(steps=12)
+        live.changes[0].go_on(live)
+    for one, two in zip(found.parameters(), loop(steps=36).parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+    assert live.step == 36
+
+
+def test_evaluation_inputs_on_the_scale_of_training() -> None:
+    x, y = data()
+    stick = pool()
+    stick.held = [Minibatch((255 * x + 3,), {}, y)]
+    network = net()
+    with replaying(feeding.MatchStatistics(), yardstick=stick) as live, torch.no_grad():
+        network(x)
+        live.networks.append(network)
+        live.held_back = True
+        found = network(255 * x + 3)
+    torch.testing.assert_close(found, network(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_noise_of_the_size_that_was_asked_for() -> None:
+    x, _ = data()
+    seen: list[Tensor] = []
+
+    class Spy(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            seen.append(inputs)
+            return super().forward(inputs)
+
+    with replaying(feeding.AddNoise(0.5), yardstick=pool()):
+        loop(Spy(6, 3), steps=60)
+    noise = torch.cat(seen) - torch.cat([x] * 10)
+    ratio = noise.std(0) / x.std(0, correction=0)
+    torch.testing.assert_close(ratio, torch.full((6,), 0.5), rtol=0.15, atol=0.0)  # 600 draws
+
+
+def test_normalized_signals_are_a_layer_norm_before_the_activation() -> None:
+    def train(normalized: bool) -> nn.Module:
+        network = net()
+        if normalized:
+            network[1] = nn.Sequential(nn.LayerNorm(8, elementwise_affine=False), nn.ReLU())
+        return loop(network)
+
+    same(lambda: train(False), lambda: train(True), rebuilding.NormalizeSignals())
+
+
+def test_statistics_by_example_in_place_of_by_minibatch() -> None:
+    class ByExample(nn.BatchNorm1d):
+        def forward(self, value: Tensor) -> Tensor:
+            return F.layer_norm(value, value.shape[1:]) * self.weight + self.bias
+
+    def train(kind: type[nn.Module]) -> nn.Module:
+        network = _normalized()
+        network[1] = kind(8)  # type: ignore[index, operator, call-arg]
+        return loop(network)
+
+    same(lambda: train(nn.BatchNorm1d), lambda: train(ByExample), rebuilding.SoundNorm(True),
+         tolerance=1e-6)  # fmt: skip
+
+
+def test_dropout_as_a_function_is_off_in_evaluation() -> None:
+    network, (x, _) = _Functional(0.5), data()
+    plain = network.last(network.first(x)).detach()
+    with replaying(rebuilding.SwitchMode()), torch.no_grad():
+        assert torch.equal(network(x), plain)
+    assert not torch.equal(network(x), plain)
+
+
+def test_dropout_behind_activations_while_training() -> None:
+    def train(rate: float) -> nn.Module:
+        network = net()
+        network[1] = nn.Sequential(nn.ReLU(), nn.Dropout(rate))
+        return loop(network)
+
+    same(loop, lambda: train(0.3), rebuilding.AddDropout(0.3))
+
+
+def test_sigmoid_in_place_of_a_softmax_over_one_score() -> None:
+    x, y = data()
+    xy = (x, (y == 0).float().unsqueeze(1))
+
+    def train(last: nn.Module) -> nn.Module:
+        return loop(net(last, outputs=1), loss=F.binary_cross_entropy, xy=xy)
+
+    same(lambda: train(nn.Softmax(1)), lambda: train(nn.Sigmoid()),
+         losing.DropOutputActivation("softmax", 0, to="sigmoid"))  # fmt: skip
+
+
+def test_full_precision_in_place_of_half() -> None:
+    class Halved(nn.Module):
+        """Computes in float16 what it was given in float32."""
+
+        def __init__(self, half: bool) -> None:
+            super().__init__()
+            torch.manual_seed(1)
+            self.half_way, self.layer = half, nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.layer(x)
+            return (1e3 * x).half().float() / 1e3 if self.half_way else (1e3 * x) / 1e3
+
+    same(lambda: loop(Halved(True)), lambda: loop(Halved(False)), losing.FullPrecision())
