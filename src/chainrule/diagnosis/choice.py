@@ -65,15 +65,16 @@ class Choice:
             if seed == 0 and len(key) == len(cures)
             and self.search.skill(key) >= value - max(NEAR, 0.08 * abs(value))
         ]  # fmt: skip
-        return max(alike, key=self._spoken_for, default=cures) if cures else cures
+        best = max(alike, key=self._spoken_for, default=cures) if cures else cures
+        return best if self._spoken_for(best) > self._spoken_for(cures) else cures
 
-    def _spoken_for(self, cures: Changes) -> tuple[int, int, float]:
+    def _spoken_for(self, cures: Changes) -> tuple[int, int]:
+        """The weights of the changes together, and how early they stand in the explanation."""
         ranks = [
             min((rank(item.code) for item in self.hypotheses if item.change == change), default=99)
             for change in cures
         ]
-        weight = sum(self._weights.get(change, 0) for change in cures)
-        return weight, -sum(ranks), self.search.skill(cures)
+        return sum(self._weights.get(change, 0) for change in cures), -sum(ranks)
 
     def _found(self) -> Changes:
         """What the replays come to."""

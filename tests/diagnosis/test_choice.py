@@ -1,0 +1,184 @@
+"""The choice of the smallest set, with made-up skills: each rule with what it is for and not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
+from chainrule.diagnosis.choice import Choice
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
+from chainrule.diagnosis.replaying.messages import REPLAY, Outcome, ReplayJob
+from chainrule.diagnosis.search import NOTHING, Changes, Search, counts
+
+
+@dataclass(frozen=True)
+class Named(Change):
+    """A change that is nothing but a name."""
+
+    name: str = ""
+
+
+def kind(name: str) -> Change:
+    """Changes of different classes, since of one class only one can act."""
+    return type(f"Named{name}", (Named,), {})(name)
+
+
+A, B, C, D = (kind(letter) for letter in "ABCD")
+
+
+class Made(Search):
+    """A search whose skills are made up."""
+
+    def __init__(self, truth: Callable[[frozenset[str]], float], base: float = 0.0) -> None:
+        self._truth, self.asked = truth, 0
+        self.runs = {(NOTHING, 0): Outcome(ReplayJob(1, REPLAY), 0)}
+        self.seconds, self.base, self.held = 100.0, base, False
+        self.seeds: dict[tuple[Changes, int], float] = {}
+
+    @property
+    def left(self) -> float:
+        return 100.0
+
+    def run(self, sets: Iterable[Changes], seeds: Sequence[int] = (0,), race: bool = False) -> None:
+        for changes in sets:
+            self.asked += (changes, 0) not in self.runs
+            self.runs[changes, 0] = Outcome(ReplayJob(1, REPLAY), 0)
+
+    def skill(self, changes: Changes, seed: int = 0) -> float:
+        if (changes, seed) in self.seeds:
+            return self.seeds[changes, seed]
+        if (changes, seed) not in self.runs:
+            return float("nan")
+        if not changes:
+            return self.base
+        names = (getattr(item, "name", "") or type(item).__name__ for item in changes)
+        return self._truth(frozenset(names))
+
+    def reached(self) -> float:
+        return self.base
+
+
+def hypothesis(change: Change, weight: int, code: str = "") -> Hypothesis:
+    return Hypothesis(code or f"code-{getattr(change, 'name', '')}", change, weight, "", "")
+
+
+def chosen(
+    truth: dict[str, float], *hypotheses: Hypothesis, base: float = 0.0, together: str = ""
+) -> set[str]:
+    """Names of the changes that are chosen; skills by sorted names, else the base."""
+    search = Made(lambda names: truth.get("".join(sorted(names)), base), base)
+    search.run([frozenset((item.change,)) for item in hypotheses])
+    if together:
+        search.run([frozenset(c for c in (A, B, C, D) if getattr(c, "name", "") in together)])
+    found = Choice(search, list(hypotheses)).smallest()
+    return {getattr(item, "name", "") or type(item).__name__ for item in found}
+
+
+@pytest.mark.parametrize(
+    ("weight", "without", "with_it", "expected"),
+    [
+        (CERTAIN, 0.80, 0.84, True), (CERTAIN, 0.80, 0.82, False),
+        (SYMPTOM, 0.70, 0.90, True), (SYMPTOM, 0.70, 0.80, False), (SYMPTOM, 0.80, 0.93, False),
+        (TRIED, 0.30, 0.90, True), (TRIED, 0.60, 0.90, False), (TRIED, 0.05, 0.20, False),
+        (CERTAIN, -0.9, 0.05, False),  # less bad than before is no learning
+        (CERTAIN, -0.9, 0.15, True),
+        (CERTAIN, float("nan"), 0.9, False),
+    ],
+)  # fmt: skip
+def test_how_much_a_change_has_to_bring(weight, without, with_it, expected) -> None:
+    assert counts(weight, without, with_it) is expected
+
+
+def test_nothing_is_chosen_where_nothing_helps() -> None:
+    assert chosen({"A": 0.02}, hypothesis(A, CERTAIN), hypothesis(B, TRIED)) == set()
+
+
+def test_a_network_that_learns_is_left_alone() -> None:
+    found = chosen({"A": 0.97, "B": 0.95}, hypothesis(A, TRIED), hypothesis(B, SYMPTOM), base=0.88)
+    assert found == set()
+
+
+def test_what_the_structure_says_comes_before_what_does_better() -> None:
+    assert chosen({"A": 0.9, "B": 0.99}, hypothesis(A, CERTAIN), hypothesis(B, TRIED)) == {"A"}
+
+
+def test_of_equals_the_one_that_speaks_is_named() -> None:
+    assert chosen({"A": 0.93, "B": 0.95}, hypothesis(A, SYMPTOM), hypothesis(B, TRIED)) == {"A"}
+    assert chosen({"A": 0.5, "B": 0.95}, hypothesis(A, SYMPTOM), hypothesis(B, TRIED)) == {"B"}
+
+
+def test_causes_come_before_their_consequences() -> None:
+    found = chosen(
+        {"A": 0.95, "B": 0.95},
+        hypothesis(A, SYMPTOM, "learning-rate-too-high"),
+        hypothesis(B, SYMPTOM, "inputs-not-normalized"),
+    )
+    assert found == {"B"}
+
+
+def test_two_faults_of_which_neither_shows_alone() -> None:
+    found = chosen(
+        {"AB": 0.96, "ABC": 0.96}, hypothesis(A, SYMPTOM), hypothesis(B, SYMPTOM),
+        hypothesis(C, SYMPTOM), together="ABC",
+    )  # fmt: skip
+    assert found == {"A", "B"}  # and C is left out again
+
+
+def test_a_set_grows_where_one_change_is_not_enough() -> None:
+    truth = {"A": 0.4, "AB": 0.95, "B": 0.0, "AC": 0.42}
+    found = chosen(truth, hypothesis(A, CERTAIN), hypothesis(B, SYMPTOM), hypothesis(C, SYMPTOM))
+    assert found == {"A", "B"}
+
+
+def test_a_second_change_that_brings_little_is_no_second_cause() -> None:
+    truth = {"A": 0.9, "AB": 0.97, "B": 0.1}
+    assert chosen(truth, hypothesis(A, CERTAIN), hypothesis(B, SYMPTOM)) == {"A"}
+
+
+def test_another_update_rule_is_the_last_resort() -> None:
+    adam = hypothesis(ReplaceRule(), TRIED, "optimizer-unsuited")
+    truth = {"ReplaceRule": 0.97, "AB": 0.95, "A": 0.0, "B": 0.05}
+    named = chosen(truth, hypothesis(A, SYMPTOM), hypothesis(B, SYMPTOM), adam, together="AB")
+    assert named == {"A", "B"}
+    assert chosen({"ReplaceRule": 0.97}, hypothesis(A, SYMPTOM), adam) == {"ReplaceRule"}
+
+
+def test_of_rates_that_do_well_the_nearest_is_taken() -> None:
+    search = Made(lambda _names: 0.0)
+    skills = {10.0: 0.5, 100.0: 0.95, 1000.0: 0.99}
+    for factor, value in skills.items():
+        search.seeds[frozenset((ScaleRate(factor),)), 0] = value
+        search.runs[frozenset((ScaleRate(factor),)), 0] = Outcome(ReplayJob(1, REPLAY), 0)
+    rates = [hypothesis(ScaleRate(f), SYMPTOM, "learning-rate-too-low") for f in skills]
+    assert Choice(search, rates).smallest() == frozenset((ScaleRate(100.0),))
+
+
+def test_equivalent_cures_are_listed() -> None:
+    search = Made(lambda names: {"A": 0.95, "B": 0.93, "C": 0.5}.get("".join(sorted(names)), 0.0))
+    rows = [hypothesis(A, CERTAIN), hypothesis(B, TRIED), hypothesis(C, TRIED)]
+    search.run([frozenset((item.change,)) for item in rows])
+    choice = Choice(search, rows)
+    cures = choice.smallest()
+    assert choice.equivalent(choice.named(cures), cures) == (("code-B",),)
+
+
+@pytest.mark.parametrize(
+    ("without", "with_it", "holds"),
+    [
+        ([0.1, 0.1, 0.1], [0.9, 0.9, 0.9], True),
+        ([0.1, 0.1, 0.5], [0.9, 0.9, 0.8], False),  # by less than the baseline's own spread
+        ([0.1, 0.2, 0.1], [0.9, 0.9, 0.25], False),  # the worst seed decides
+        ([0.1, 0.2, 0.1], [0.9, 0.9, 0.35], True),
+        ([0.1, 0.1, float("nan")], [0.9, 0.9, 0.9], False),
+    ],
+)
+def test_the_rule_of_evidence(without, with_it, holds) -> None:
+    search = Made(lambda _names: 0.0)
+    cure = frozenset((A,))
+    for seed, (one, two) in enumerate(zip(without, with_it, strict=True)):
+        search.seeds[NOTHING, seed], search.seeds[cure, seed] = one, two
+    assert search.holds(cure, range(3)) is holds
