@@ -134,6 +134,28 @@ def test_a_set_grows_where_one_change_is_not_enough() -> None:
     assert found == {"A", "B"}
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (hypothesis(A, SYMPTOM), hypothesis(B, TRIED)),
+        (hypothesis(A, SYMPTOM, "inputs-not-normalized"),
+         hypothesis(B, SYMPTOM, "learning-rate-too-high")),
+    ],
+)  # fmt: skip
+def test_a_set_grows_from_what_explains_most(first, second) -> None:
+    truth = {"A": 0.5, "B": 0.52, "AC": 0.95, "BC": 0.53, "C": 0.0}
+    assert chosen(truth, first, second, hypothesis(C, SYMPTOM)) == {"A", "C"}
+
+
+def test_no_replays_are_spent_on_what_has_learned() -> None:
+    search = Made(lambda names: 0.97 if names == {"A"} else 0.0)
+    rows = [hypothesis(A, CERTAIN), hypothesis(B, CERTAIN), hypothesis(C, SYMPTOM)]
+    search.run([frozenset((item.change,)) for item in rows])
+    asked = search.asked
+    assert Choice(search, rows).smallest() == frozenset((A,))
+    assert search.asked == asked
+
+
 def test_a_second_change_that_brings_little_is_no_second_cause() -> None:
     truth = {"A": 0.9, "AB": 0.97, "B": 0.1}
     assert chosen(truth, hypothesis(A, CERTAIN), hypothesis(B, SYMPTOM)) == {"A"}
