@@ -16,7 +16,17 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes import feeding, losing, rebuilding, updating
+from chainrule.diagnosis.replaying.changes import (
+    feeding,
+    guarding,
+    losing,
+    more_steps,
+    noise,
+    ordering,
+    rebuilding,
+    totals,
+    updating,
+)
 from chainrule.diagnosis.replaying.live import Live
 from chainrule.diagnosis.replaying.messages import REPLAY, ReplayJob
 from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick
@@ -156,7 +166,7 @@ def test_the_yardstick_changes_nothing() -> None:
         (lambda: loop(clip=0.01), loop, updating.NoClipping()),
         (loop, lambda: loop(clip=0.5), updating.ClipGradients(0.5)),
         (
-            lambda: loop(loss=lambda s, y: -F.cross_entropy(s, y)), loop, updating.ScaleLoss(-1.0),
+            lambda: loop(loss=lambda s, y: -F.cross_entropy(s, y)), loop, totals.ScaleLoss(-1.0),
         ),
         (
             lambda: loop(rule=lambda n: torch.optim.SGD(n[2].parameters(), lr=0.1)), loop,
@@ -307,13 +317,13 @@ def test_dropped_penalty_leaves_the_loss() -> None:
         return loop(network, loss=lambda s, y: F.cross_entropy(s, y) + weight * sum(
             item.pow(2).sum() for item in network.parameters()))  # fmt: skip
 
-    same(lambda: train(0.5), lambda: train(0.0), updating.DropPenalty(), tolerance=1e-6)
+    same(lambda: train(0.5), lambda: train(0.0), totals.DropPenalty(), tolerance=1e-6)
 
 
 def test_averaged_sum() -> None:
     same(
         lambda: loop(loss=lambda s, y: F.cross_entropy(s, y, reduction="sum"), rule=sgd(0.05)),
-        lambda: loop(rule=sgd(0.05)), updating.ScaleLoss(0.1), tolerance=1e-6,
+        lambda: loop(rule=sgd(0.05)), totals.ScaleLoss(0.1), tolerance=1e-6,
     )  # fmt: skip
 
 
@@ -352,7 +362,7 @@ def test_guarded_logarithm() -> None:
     # written out, the softmax underflows to 0
     same(
         lambda: loop(loss=loss(0.0), rule=sgd(0.001)),
-        lambda: loop(loss=loss(1e-7), rule=sgd(0.001)), losing.GuardOperation("log"),
+        lambda: loop(loss=loss(1e-7), rule=sgd(0.001)), guarding.GuardOperation("log"),
     )  # fmt: skip
 
 
@@ -407,7 +417,7 @@ def test_the_next_minibatch_in_place_of_the_first() -> None:
     wanted = [item.detach() for item in train(False).parameters()]
     original = DataLoader.__iter__
     try:
-        found = weights(lambda: train(True), feeding.GoOn())
+        found = weights(lambda: train(True), ordering.GoOn())
     finally:
         DataLoader.__iter__ = original  # type: ignore[method-assign]
     # the first minibatch was drawn before anything was known: it comes twice
@@ -419,7 +429,7 @@ def test_the_next_minibatch_in_place_of_the_first() -> None:
 def test_one_order_pairs_what_was_shuffled_apart(
     none: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change = feeding.OneOrder(none=none)
+    change = ordering.OneOrder(none=none)
     for owner, name in (
         (torch, "randperm"), (np.random, "permutation"), (np.random, "shuffle"),
         (random, "shuffle"), (np.random, "default_rng"),
@@ -454,7 +464,7 @@ def test_no_noise_of_the_users() -> None:
         name: getattr(np.random, name) for name in ("randn", "standard_normal", "rand", "random")
     }
     try:
-        same(lambda: train(5.0), lambda: train(0.0), feeding.NoNoise())
+        same(lambda: train(5.0), lambda: train(0.0), noise.NoNoise())
     finally:
         for name, value in kept.items():
             setattr(np.random, name, value)
@@ -547,7 +557,7 @@ def test_minibatches_drawn_by_hand() -> None:
             optimizer.step()
         return network
 
-    found = weights(loop, feeding.Resupply(), yardstick=pool())
+    found = weights(loop, ordering.Resupply(), yardstick=pool())
     for one, two in zip(found, by_hand().parameters(), strict=True):
         assert torch.equal(one, two)
 
@@ -570,7 +580,7 @@ def test_shuffled_labels_are_those_of_others() -> None:
             seen.append((rows, torch.empty(0)))
             return self.layer(inputs)  # type: ignore[no-any-return]
 
-    with replaying(feeding.Resupply(shuffled=True), yardstick=pool((x, numbered))) as live:
+    with replaying(ordering.Resupply(shuffled=True), yardstick=pool((x, numbered))) as live:
         loop(Spy(), loss=loss, xy=(x, numbered), steps=1)
         drawn = live.memory(live.changes[0])["target"]
     rows = seen[0][0]
@@ -581,20 +591,20 @@ def test_shuffled_labels_are_those_of_others() -> None:
 def test_labels_moved_along() -> None:
     same(
         loop, lambda: loop(loss=lambda s, t: F.cross_entropy(s, t.roll(1, 0))),
-        feeding.RollLabels(1),
+        ordering.RollLabels(1),
     )  # fmt: skip
 
 
 def test_labels_of_a_data_set_moved_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TensorDataset, "__init__", TensorDataset.__init__)
-    feeding.RollDataset(1).set_up()
+    ordering.RollDataset(1).set_up()
     x, y = data()
     assert torch.equal(TensorDataset(x, y).tensors[1], y.roll(1, 0))
     assert torch.equal(TensorDataset(x, y).tensors[0], x)
 
 
 def test_more_steps_go_on_over_what_was_captured() -> None:
-    with replaying(feeding.MoreSteps(3.0), yardstick=pool()) as live:
+    with replaying(more_steps.MoreSteps(3.0), yardstick=pool()) as live:
         found = loop(steps=12)
         live.changes[0].go_on(live)
     for one, two in zip(found.parameters(), loop(steps=36).parameters(), strict=True):
@@ -696,4 +706,4 @@ def test_full_precision_in_place_of_half() -> None:
             x = self.layer(x)
             return (1e3 * x).half().float() / 1e3 if self.half_way else (1e3 * x) / 1e3
 
-    same(lambda: loop(Halved(True)), lambda: loop(Halved(False)), losing.FullPrecision())
+    same(lambda: loop(Halved(True)), lambda: loop(Halved(False)), guarding.FullPrecision())

@@ -18,7 +18,7 @@ from chainrule.diagnosis.case import (
     late_skill,
 )
 from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes.feeding import MoreSteps
+from chainrule.diagnosis.replaying.changes.more_steps import MoreSteps
 from chainrule.diagnosis.replaying.changes.updating import ClipGradients, ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.crew import Crew
 from chainrule.diagnosis.replaying.messages import BASELINE, REPLAY, Outcome, ReplayJob
@@ -120,7 +120,7 @@ class Search:
     def _case(self, company: Any) -> Case:
         until = time.perf_counter() + min(6.0, self.left / 6)
         while company.start is None and time.perf_counter() < until and self.crew.busy:
-            self.crew._turn(until)
+            self.crew.hear(until)
         record, self.unseen = self._glance or (None, ())
         baseline = self.runs.get((NOTHING, 0)) or self._running(NOTHING)
         if record is None:
@@ -141,9 +141,10 @@ class Search:
         return dataclasses.replace(case, record=record, findings=symptoms_of(record))
 
     def _running(self, changes: Changes) -> Outcome:
-        for number, (planned, seed) in self._planned.items():
-            if planned == changes and seed == 0 and number in self.crew._running:
-                return self.crew._running[number].outcome
+        for number, planned in self._planned.items():
+            outcome = self.crew.so_far(number)
+            if planned == (changes, 0) and outcome is not None:
+                return outcome
         return Outcome(ReplayJob(0, BASELINE), 0, ended="lost")
 
     # -- running sets of changes
@@ -172,14 +173,12 @@ class Search:
             if key is not None:
                 self.runs[key] = outcome
 
-    def _is_done(self, changes: Changes, seed: int = 0) -> bool:
-        return (
-            any(
-                outcome.job.number and self._planned.get(outcome.job.number) == (changes, seed)
-                for outcome in self.crew._done
-            )
-            or (changes, seed) in self.runs
-        )
+    def _is_done(self, changes: Changes) -> bool:
+        ended = (
+            self.crew.has_ended(number)
+            for number, planned in self._planned.items() if planned == (changes, 0)
+        )  # fmt: skip
+        return (changes, 0) in self.runs or any(ended)
 
     def run(self, sets: Iterable[Changes], seeds: Sequence[int] = (0,), race: bool = False) -> None:
         """Run what has not been run yet."""

@@ -13,16 +13,18 @@ from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import (
     CleanData,
-    GoOn,
     MatchStatistics,
-    OneOrder,
-    Resupply,
-    RollDataset,
-    RollLabels,
     StandardizeInputs,
     StandardizeTargets,
 )
 from chainrule.diagnosis.replaying.changes.losing import Balance, Recode
+from chainrule.diagnosis.replaying.changes.ordering import (
+    GoOn,
+    OneOrder,
+    Resupply,
+    RollDataset,
+    RollLabels,
+)
 from chainrule.diagnosis.source import Edit, Source, read_source
 
 

@@ -19,7 +19,8 @@ from chainrule.diagnosis.replaying.changes.losing import (
     UndoSquashing,
     UseCrossEntropy,
 )
-from chainrule.diagnosis.replaying.changes.updating import DropDecay, DropPenalty, ScaleLoss
+from chainrule.diagnosis.replaying.changes.totals import DropPenalty, ScaleLoss
+from chainrule.diagnosis.replaying.changes.updating import DropDecay
 from chainrule.diagnosis.source import Edit, is_number
 
 _SOFT = ("softmax", "Softmax", "sigmoid", "Sigmoid")

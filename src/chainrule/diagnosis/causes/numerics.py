@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes.registry import cause
-from chainrule.diagnosis.replaying.changes.losing import FullPrecision, GuardOperation
+from chainrule.diagnosis.replaying.changes.guarding import FullPrecision, GuardOperation
 from chainrule.diagnosis.source import Edit, called
 
 _GUARDED = ("log", "log2", "log10", "sqrt", "rsqrt", "exp", "acos", "asin", "div", "truediv",

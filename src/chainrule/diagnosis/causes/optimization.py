@@ -11,7 +11,8 @@ from chainrule.diagnosis import repair
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
-from chainrule.diagnosis.replaying.changes.feeding import MoreSteps, Resupply
+from chainrule.diagnosis.replaying.changes.more_steps import MoreSteps
+from chainrule.diagnosis.replaying.changes.ordering import Resupply
 from chainrule.diagnosis.replaying.changes.rebuilding import KeepGraph
 from chainrule.diagnosis.replaying.changes.updating import (
     AddMissing,

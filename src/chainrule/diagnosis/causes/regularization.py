@@ -10,7 +10,9 @@ from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
-from chainrule.diagnosis.replaying.changes.feeding import AddNoise, NoNoise, Resupply
+from chainrule.diagnosis.replaying.changes.feeding import AddNoise
+from chainrule.diagnosis.replaying.changes.noise import NoNoise
+from chainrule.diagnosis.replaying.changes.ordering import Resupply
 from chainrule.diagnosis.replaying.changes.rebuilding import (
     AddDropout,
     SetDropout,

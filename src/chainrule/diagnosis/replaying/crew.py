@@ -19,9 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying import surroundings
 from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.company import Company
+from chainrule.diagnosis.replaying.forked import Forked
 from chainrule.diagnosis.replaying.messages import (
     SCOUT,
     Outcome,
@@ -39,68 +40,11 @@ Judge = Callable[[Outcome], bool]
 
 
 @dataclass
-class Company:
-    """A stage with what is known of it.
-
-    Attributes:
-        job: what it was made for.
-        state: "starting", "paused", "scouting", "ready", "untrained", "lost".
-        scouted: what its scout brought home.
-        start: what was found out about the untrained network.
-        pid: of the paused process.
-        late: steps that it has made, of a copy that the baseline has left.
-    """
-
-    job: StageJob
-    process: Any
-    connection: Connection | None = None
-    state: str = "starting"
-    scouted: Any = None
-    start: Any = None
-    pid: int = 0
-    calls: int = 0
-    error: str = ""
-    place: Place | None = None
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    begun: float = field(default_factory=time.perf_counter)
-    late: int = 0
-
-
-@dataclass
 class _Running:
     outcome: Outcome
     connection: Connection | None = None
     pid: int = 0
     begun: float = field(default_factory=time.perf_counter)
-
-
-class Forked:
-    """A fork of this process, with what a ``Popen`` knows of its own."""
-
-    def __init__(self, run: Callable[[], None]) -> None:
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                run()
-            finally:
-                os._exit(1)
-
-    def poll(self) -> int | None:
-        """The exit code; None while it runs."""
-        if self.returncode is None:
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if done else None
-        return self.returncode
-
-    def wait(self) -> int:
-        """The exit code, when there is one."""
-        if self.returncode is None:
-            with contextlib.suppress(ChildProcessError):
-                _, status = os.waitpid(self.pid, 0)
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode or 0
 
 
 class Crew:
@@ -248,6 +192,19 @@ class Crew:
     def busy(self) -> int:
         """Replays that run."""
         return len(self._running)
+
+    def so_far(self, number: int) -> Outcome | None:
+        """What a replay that runs has shown; None where it does not run."""
+        running = self._running.get(number)
+        return None if running is None else running.outcome
+
+    def has_ended(self, number: int) -> bool:
+        """Whether a replay has ended since the last call of ``run``."""
+        return any(outcome.job.number == number for outcome in self._done)
+
+    def hear(self, until: float) -> None:
+        """Hear once what there is to be heard, or wait a moment."""
+        self._turn(until)
 
     # -- the loop
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import time
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
 
 from chainrule.analysis.running import first_tensor, tensors_of
 from chainrule.analysis.tracer import same_random_state
@@ -25,9 +23,9 @@ from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.opaque import within_transform
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.messages import Reading, ReplayJob
+from chainrule.diagnosis.replaying.stand import PlayTaps, Stand
 from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick
 from chainrule.diagnosis.tail import Tail
-from chainrule.diagnosis.taps import Taps
 
 _BY_HAND = 20  # calls of ``backward`` without an optimizer's step: the loop updates by itself
 
@@ -76,7 +74,7 @@ class Live:
         self._spent = 0.0
         self._since = 0
         self._depth = 0
-        self.taps = _PlayTaps(self)
+        self.taps = PlayTaps(self)
         self._mode: Ear | None = None
         self._at_start = False
 
@@ -89,7 +87,7 @@ class Live:
         self.taps.open()
         hearing = [change for change in self.changes if change.hears]
         if hearing:
-            self._mode = _Stand(self, hearing)  # type: ignore[assignment]
+            self._mode = Stand(self, hearing)  # type: ignore[assignment]
             self._mode.__enter__()  # type: ignore[union-attr]
         self._at_start = 0 in self._marks
 
@@ -346,42 +344,6 @@ class Live:
 
     def iterated(self, loader: Any) -> None:
         """A pass over a DataLoader begins."""
-
-
-class _PlayTaps(Taps):
-    """Taps that let the number be changed that ``backward`` is called on."""
-
-    def __init__(self, live: Live) -> None:
-        super().__init__(live)
-        self._live = live
-
-    def _backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        heard = super()._backward(original)
-
-        @functools.wraps(original)
-        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            return heard(self._live.backward(tensors), *args, **kwargs)
-
-        return backward
-
-
-class _Stand(TorchFunctionMode):
-    """Lets changes stand in for PyTorch functions."""
-
-    def __init__(self, live: Live, changes: list[Change]) -> None:
-        super().__init__()
-        self._live, self._changes = live, changes
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if self._live._depth == 0:
-            for change in self._changes:
-                found = change.function(self._live, function, args, kwargs)
-                if found is not NotImplemented:
-                    return found
-        return function(*args, **kwargs)
 
 
 @contextmanager

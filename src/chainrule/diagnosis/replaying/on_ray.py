@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from chainrule.diagnosis.replaying.crew import Company, Crew
+from chainrule.diagnosis.replaying.company import Company
+from chainrule.diagnosis.replaying.crew import Crew
 from chainrule.diagnosis.replaying.messages import SCOUT, Outcome, ReplayJob, StageJob
 from chainrule.errors import RecipeError
 

@@ -1,0 +1,374 @@
+"""Examination: one diagnosis from beginning to end, and what it comes to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
+from chainrule.diagnosis.causes import hypotheses_of
+from chainrule.diagnosis.choice import Choice
+from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.changes.ordering import Resupply
+from chainrule.diagnosis.replaying.company import Company
+from chainrule.diagnosis.replaying.crew import Crew
+from chainrule.diagnosis.replaying.messages import Outcome
+from chainrule.diagnosis.script import Script
+from chainrule.diagnosis.search import LOWEST, NOTHING, Changes, Search, alone
+from chainrule.diagnosis.source import applied, diff, read_source
+from chainrule.diagnosis.verdict import (
+    CANNOT_TELL,
+    FAULTY,
+    HEALTHY,
+    LIKELY,
+    PROVED,
+    Advice,
+    CauseFound,
+    Diagnosis,
+    ReplaySeen,
+)
+
+Tell = Callable[[str], None]
+
+
+class Examination:
+    """One diagnosis from beginning to end."""
+
+    def __init__(
+        self, script: Script | None, recipe: dict[str, Any] | None, seconds: float,
+        steps: int | None, jobs: int, seeds: int, tell: Tell, name: str = "",
+        program: Callable[[], None] | None = None, ray: str | None = None,
+    ) -> None:  # fmt: skip
+        self.program, self._ray = program, ray
+        self.script, self.recipe = script, recipe
+        self.seconds, self.steps, self.jobs, self.seeds = seconds, steps, jobs, seeds
+        self._tell = tell
+        self._begun = time.perf_counter()
+        self._name = name if script is None else " ".join([script.name, *script.arguments])
+        self.controls: list[tuple[str, bool]] = []
+        self.unseen: list[str] = []
+
+    def run(self) -> Diagnosis:
+        """Examine."""
+        deadline = self._begun + self.seconds
+        with self._crew(deadline) as crew:
+            self._tell("running the script to its first training step")
+            key = crew.stage()
+            crew.ready([key], self.seconds * 0.6)
+            company = crew.companies[key]
+            if company.state != "ready":
+                return self._nothing_seen(company)
+            path = "" if self.script is None or self.script.module else str(
+                Path(self.script.name).absolute())  # fmt: skip
+            search = Search(crew, deadline - time.perf_counter(), self.steps, self.seeds,
+                            self._tell, path)  # fmt: skip
+            return self._examined(crew, company, search)
+
+    def _crew(self, deadline: float) -> Crew:
+        options: dict[str, Any] = {
+            "recipe": self.recipe, "jobs": self.jobs, "deadline": deadline, "program": self.program,
+        }  # fmt: skip
+        if self._ray is None:
+            return Crew(self.script, **options)
+        from chainrule.diagnosis.replaying.on_ray import RayCrew
+
+        return RayCrew(self.script, address=self._ray, **options)
+
+    def _examined(self, crew: Crew, company: Company, search: Search) -> Diagnosis:
+        case = search.begin()
+        hypotheses, failed = hypotheses_of(case)
+        self.unseen += [*failed, *search.unseen]
+        search.singles([item for item in hypotheses if not item.held])
+        case.baseline = search.runs.get((NOTHING, 0), case.baseline)
+        hypotheses = self._with_evaluation(case, search, hypotheses)
+        if search.broke_late():
+            search.move_on()
+            search.singles([item for item in hypotheses if not item.held])
+        search.held = False
+        if search.best() > search.baseline() + 0.05:
+            search.prepare(range(1, self.seeds))
+        if not search.explained(hypotheses):
+            search.together(hypotheses)
+        return self._judged(case, search, hypotheses)
+
+    def _with_evaluation(
+        self, case: Case, search: Search, hypotheses: list[Hypothesis]
+    ) -> list[Hypothesis]:
+        """Hypotheses about evaluation raised once more: it may have come at the script's end."""
+        again, _ = hypotheses_of(search.as_it_ended(case))
+        known = {(item.code, item.change) for item in hypotheses}
+        fresh = [item for item in again if item.held and (item.code, item.change) not in known]
+        return hypotheses + fresh
+
+    # -- what it comes to
+
+    def _judged(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
+        choice = Choice(search, [item for item in hypotheses if not item.held])
+        cures = choice.smallest()
+        if not cures and any(item.held for item in hypotheses):
+            choice = self._by_evaluation(search, hypotheses)
+            cures = choice.smallest()
+        if not cures:
+            search.held = False
+            base = search.reached()
+            certain = any(item.weight >= CERTAIN for item in hypotheses)
+            if base >= LOWEST and base >= 0.6 * search.best() and not certain:
+                return self._learned(case, search, hypotheses)
+            return self._without_cure(case, search, hypotheses)
+        seeds = range(self.seeds)
+        search.confirm(cures, seeds)
+        proved = search.holds(cures, seeds)
+        self._check_controls(search, cures)
+        return self._told(case, search, choice, cures, proved)
+
+    def _by_evaluation(self, search: Search, hypotheses: list[Hypothesis]) -> Choice:
+        """It fits: what of the data that the script evaluates on?"""
+        held = [item for item in hypotheses if item.held]
+        search.held = True
+        search.run([alone(item) for item in held])
+        return Choice(search, held)
+
+    def _check_controls(self, search: Search, cures: Changes) -> None:
+        """Labels shuffled on purpose must not be learned; nothing changed must change nothing."""
+        company = search.crew.companies[search.crew.stage()]
+        if search.left < 4:
+            self.unseen.append("the controls: there was no time left")
+            return
+        empty = frozenset((Change(),))
+        sets = [empty]
+        control = None
+        if company.scouted.task in ("classes", "binary") and not any(c.at_setup for c in cures):
+            control = frozenset((*cures, Resupply(shuffled=True)))
+            sets.append(control)
+        search.run(sets)
+        same = _same(search.runs.get((empty, 0)), search.runs.get((NOTHING, 0)))
+        if same is not None:
+            self.controls.append(("an empty intervention changes nothing", same))
+        if control is not None:
+            value = search.skill(control)
+            if not math.isnan(value):
+                base, cured = search.baseline(), search.skill(cures)
+                held = value < max(base, 0.0) + 0.5 * (cured - max(base, 0.0))
+                self.controls.append(("shuffled labels are not learned", held))
+
+    def _told(
+        self, case: Case, search: Search, choice: Choice, cures: Changes, proved: bool
+    ) -> Diagnosis:
+        hypotheses, chosen = choice.hypotheses, choice.named(cures)
+        base, after = search.baseline(), search.skill(cures)
+        broken = [name for name, held in self.controls if not held]
+        status = PROVED if proved and not broken else LIKELY
+        evidence = {
+            "baseline": [_rounded(search.baseline(seed)) for seed in range(self.seeds)],
+            "changed": [_rounded(search.skill(cures, seed)) for seed in range(self.seeds)],
+        }
+        causes = tuple(self._cause(item, status, evidence) for item in chosen)
+        patched, checked = self._repaired(search, chosen, after)
+        if checked is not None:
+            causes = tuple(replace(item, checked=checked) if item.fix else item for item in causes)
+        if broken:
+            return self._end(
+                CANNOT_TELL, f"a control failed: {broken[0]} does not hold", case, search,
+                hypotheses, causes=causes,
+            )  # fmt: skip
+        certain = any(item.weight >= CERTAIN for item in chosen)
+        if status == LIKELY and not certain and self._is_split(search, cures):
+            return self._end(
+                CANNOT_TELL, "what makes a difference with one seed makes none with another", case,
+                search, hypotheses,
+            )  # fmt: skip
+        names = " and ".join(item.code for item in chosen)
+        without = "it" if len(chosen) == 1 else "them"
+        return self._end(
+            FAULTY,
+            f"{names}: without {without} the network goes from {_percent(base)} to "
+            f"{_percent(after)} of the way from the constant predictor to perfect answers",
+            case, search, hypotheses, causes=causes, equivalent=choice.equivalent(chosen, cures),
+            patched=patched,
+        )  # fmt: skip
+
+    def _repaired(
+        self, search: Search, chosen: list[Hypothesis], after: float
+    ) -> tuple[dict[str, str], bool | None]:
+        """The script with all edits, run: its text, and whether it learned; None: not tried."""
+        edits = [edit for item in chosen for edit in item.edits]
+        own = "" if self.script is None else str(Path(self.script.name).absolute())
+        source = read_source(own) if own else None
+        if source is None or not all(item.edits for item in chosen) or search.left < 5:
+            return {}, None
+        if any(edit.file != own for edit in edits):
+            return {}, None
+        text = applied(source.text, edits)
+        value = search.changed_script(text)
+        if math.isnan(value):
+            return {}, None
+        learned = value >= 0.8 * after or value >= after - 0.12
+        return ({own: text} if learned else {}), learned
+
+    def _is_split(self, search: Search, cures: Changes) -> bool:
+        """Whether in a seed that was tried the change makes no difference that counts."""
+        pairs = [(search.baseline(seed), search.skill(cures, seed)) for seed in range(self.seeds)]
+        tried = [pair for pair in pairs if not any(math.isnan(value) for value in pair)]
+        return any(two - one < 0.1 for one, two in tried)
+
+    def _cause(self, item: Hypothesis, status: str, evidence: dict[str, Any]) -> CauseFound:
+        place = item.at
+        fix = ""
+        if item.edits:
+            source = read_source(item.edits[0].file)
+            if source is not None:
+                after = applied(source.text, [e for e in item.edits if e.file == source.file])
+                fix = diff(Place(source.file, 1).short, source.text, after)
+        return CauseFound(
+            item.code, status, place.short if place else "", place.line if place else 0,
+            item.meaning, item.remedy, dict(item.evidence) | evidence, fix,
+            intervention=item.change.title,
+        )  # fmt: skip
+
+    def _learned(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
+        base, best = search.baseline(), search.best()
+        if math.isnan(base):
+            why = case.scouted.why or f"the run made {case.baseline.steps:,} steps in this time"
+            return self._end(
+                CANNOT_TELL, f"there is nothing to measure by: {why}", case, search, hypotheses
+            )
+        if best < LOWEST:
+            return self._end(
+                CANNOT_TELL, "neither the run nor any replay of it got better than the constant "
+                "predictor", case, search, hypotheses,
+            )  # fmt: skip
+        advice = []
+        for item in hypotheses:
+            value = search.skill(frozenset((item.change,)))
+            if value > base + 0.05:
+                text = (
+                    f"{item.change.title}: {_percent(value)} in place of {_percent(base)} after "
+                    f"{search.steps:,} steps"
+                )
+                advice.append(Advice(item.code, text))
+        return self._end(
+            HEALTHY, f"the network learns ({_percent(base)} of the way from the constant predictor "
+            "to perfect answers), and no change does clearly better", case, search, hypotheses,
+            advice=tuple(advice[:5]),
+        )  # fmt: skip
+
+    def _without_cure(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
+        base = search.baseline()
+        certain = [item for item in hypotheses if item.weight >= CERTAIN]
+        if certain:
+            causes = tuple(self._cause(item, LIKELY, {}) for item in certain[:1])
+            return self._end(
+                FAULTY, f"{certain[0].code}: {certain[0].meaning}", case, search, hypotheses,
+                causes=causes,
+            )  # fmt: skip
+        if case.crash:
+            return self._end(
+                CANNOT_TELL, f"the script breaks down: {case.crash}", case, search, hypotheses
+            )
+        symptoms = [item for item in hypotheses if item.weight >= SYMPTOM]
+        reason = (
+            f"the network does not learn ({_percent(base)}), and no change that was tried makes it"
+        )
+        if symptoms:
+            reason += f"; symptoms speak for {', '.join(dict.fromkeys(i.code for i in symptoms))}"
+        return self._end(CANNOT_TELL, reason, case, search, hypotheses)
+
+    def _nothing_seen(self, company: Company) -> Diagnosis:
+        place = f" ({company.place})" if company.place else ""
+        if company.state == "untrained" and not company.error:
+            reason = (
+                f"script '{self._name}' ended without a training step: no network was run with "
+                "gradients and no backward() was called"
+            )
+        elif company.error:
+            reason = f"script '{self._name}' breaks down before its first step: {company.error}"
+        else:
+            reason = (
+                f"script '{self._name}' did not come to its first training step within "
+                f"{self.seconds * 0.6:.0f} s: a larger budget (--seconds) gives it more"
+            )
+        return Diagnosis(
+            CANNOT_TELL, self._name, reason + place, notes=company.notes,
+            seconds=time.perf_counter() - self._begun,
+        )  # fmt: skip
+
+    def _end(
+        self, verdict: str, reason: str, case: Case, search: Search, hypotheses: list[Hypothesis],
+        causes: tuple[CauseFound, ...] = (), equivalent: tuple[tuple[str, ...], ...] = (),
+        advice: tuple[Advice, ...] = (), patched: dict[str, str] | None = None,
+    ) -> Diagnosis:  # fmt: skip
+        if search.left < 1:
+            self.unseen.append(
+                f"more: the time was up after {len(search.runs)} replays of {search.steps:,} steps;"
+                f" --seconds {3 * self.seconds:.0f} gives three times as much"
+            )
+        named = {item.code for item in causes} | {code for codes in equivalent for code in codes}
+        return Diagnosis(
+            verdict, self._name, reason, causes, equivalent,
+            _ruled_out(search, hypotheses, named), advice, _replays(search, hypotheses),
+            case.task, tuple(self.controls), tuple(dict.fromkeys(self.unseen)),
+            tuple(dict.fromkeys((*search.crew.companies[search.crew.stage()].notes,
+                                 *search.crew.notes))), patched or {},
+            seconds=time.perf_counter() - self._begun,
+        )  # fmt: skip
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
+
+
+def _percent(value: float) -> str:
+    return "nothing" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def _same(one: Outcome | None, two: Outcome | None) -> bool | None:
+    """Whether two runs had the same readings, as far as both go."""
+    if one is None or two is None:
+        return None
+    second = {item.step: item for item in two.readings}
+    pairs = [(item, second[item.step]) for item in one.readings if item.step in second]
+    if not pairs:
+        return None
+    return all(a.loss == b.loss or (a.loss != a.loss and b.loss != b.loss) for a, b in pairs)
+
+
+def _ruled_out(
+    search: Search, hypotheses: list[Hypothesis], named: set[str]
+) -> tuple[tuple[str, str], ...]:
+    base = search.baseline()
+    found: dict[str, str] = {}
+    for item in hypotheses:
+        value = search.skill(frozenset((item.change,)))
+        if item.code in named or math.isnan(value):
+            continue
+        if value <= base + 0.05:
+            found.setdefault(item.code, f"{item.change.title}: {_percent(value)}, no change for "
+                             "the better")  # fmt: skip
+        else:
+            found[item.code] = f"{item.change.title}: {_percent(value)}, not enough"
+    return tuple(found.items())
+
+
+def _replays(search: Search, hypotheses: list[Hypothesis]) -> tuple[ReplaySeen, ...]:
+    codes: dict[Any, list[str]] = {}
+    for item in hypotheses:
+        codes.setdefault(item.change, []).append(item.code)
+    found = []
+    for (changes, seed), outcome in search.runs.items():
+        title = " + ".join(sorted(change.title for change in changes)) or "nothing changed"
+        value = search.skill(changes, seed)
+        found.append(
+            ReplaySeen(
+                title, tuple(dict.fromkeys(c for change in changes for c in codes.get(change, []))),
+                seed, outcome.steps, None if math.isnan(value) else round(value, 4), outcome.ended,
+                tuple((item.step, item.skill) for item in outcome.readings),
+                tuple((item.step, item.train) for item in outcome.readings),
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda item: (item.intervention != "nothing changed", item.seed,
+                                                 -(item.progress or -9))))  # fmt: skip

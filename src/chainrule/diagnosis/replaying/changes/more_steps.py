@@ -1,0 +1,97 @@
+"""More steps: updates on captured minibatches, behind the end of a script or within its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chainrule.analysis.running import tensors_of
+from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.changes.ordering import Resupply
+
+if TYPE_CHECKING:
+    from chainrule.diagnosis.replaying.live import Live
+
+
+@dataclass(frozen=True)
+class MoreSteps(Change):
+    """Training goes on behind the end of the script, on minibatches that were captured.
+
+    Args:
+        times: how many times as many steps in all.
+        most: steps that are added at most.
+        within: extra steps within each step instead: smaller minibatches of its own examples.
+    """
+
+    times: float = 5.0
+    most: int = 2000
+    within: int = 0
+
+    @property
+    def title(self) -> str:
+        if self.within:
+            return f"{self.within + 1} updates in place of one, on parts of the minibatch"
+        return f"{self.times:g} times as many steps"
+
+    def after_step(self, live: Live, optimizer: Any) -> None:
+        if self.within and not live.busy and optimizer is live.optimizers[0]:
+            for _ in range(self.within):
+                self._step(live, live.memory(self).setdefault("count", 0), 64)
+
+    def go_on(self, live: Live) -> None:
+        """The script has ended."""
+        if self.within or not live.optimizers:
+            return
+        for count in range(min(self.most, int((self.times - 1) * live.step))):
+            if not self._step(live, count, 0):
+                return
+            live.count()
+
+    def _step(self, live: Live, count: int, examples: int) -> bool:
+        """One update on a captured minibatch, or on a part of it."""
+        live.memory(self)["count"] = count + 1
+        stick = live.yardstick
+        root = live.root
+        if stick is None or not stick.pool or root is None:
+            return False
+        item = stick.pool[count % len(stick.pool)]
+        function = getattr(F, stick.function, None)
+        if function is None or item.leaf < 0:
+            return False
+        args, target = item.args, item.target
+        if examples and len(target) > examples:
+            chosen = torch.randperm(len(target))[:examples]
+            args = tuple(_part(arg, chosen, len(target)) for arg in args)
+            target = target[chosen]
+        if any(isinstance(change, Resupply) and change.shuffled for change in live.changes):
+            target = target[torch.randperm(len(target))]  # the control: nothing to be learned
+        live.busy = True
+        try:
+            modes = [module.training for module in root.modules()]
+            root.train()
+            with torch.enable_grad():
+                value = tensors_of(root(*args, **item.kwargs))[item.leaf]
+                for link in item.links:
+                    value = link.follow(value)
+                for optimizer in live.optimizers:
+                    optimizer.zero_grad()
+                loss = function(value, target)
+                loss.backward()
+            for optimizer in live.optimizers:
+                optimizer.step()
+            for module, mode in zip(root.modules(), modes, strict=True):
+                module.training = mode
+        finally:
+            live.busy = False
+        live.totals.append(float(loss.detach()))
+        return True
+
+
+def _part(value: Any, chosen: Tensor, size: int) -> Any:
+    if isinstance(value, Tensor) and value.dim() and len(value) == size:
+        return value[chosen]
+    return value
