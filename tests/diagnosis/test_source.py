@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 from chainrule.diagnosis import repair
+from chainrule.diagnosis.case import Case
+from chainrule.diagnosis.causes import data, losses, optimization, regularization
 from chainrule.diagnosis.places import Place
+from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
+from chainrule.diagnosis.replaying.scout import Scouted
 from chainrule.diagnosis.source import Source, applied, diff, read_source
+from chainrule.diagnosis.symptoms import Record
 
 
 @pytest.fixture
@@ -113,3 +118,46 @@ def test_a_diff_can_be_read_by_patch() -> None:
     assert found.splitlines()[:2] == ["--- a/train.py", "+++ b/train.py"]
     assert "-b = 2" in found
     assert "+b = 3" in found
+
+
+def case_of(file: str) -> Case:
+    case = Case(Record(), (), Scouted(0, 0.0, False), Outcome(ReplayJob(0, BASELINE), 0))
+    case.script = file
+    return case
+
+
+@pytest.mark.parametrize(
+    ("edit", "text", "wanted"),
+    [
+        (data._standardized, "x = torch.tensor(a)\n",
+         "x = torch.tensor(a)\nx = (x - x.mean(0)) / (x.std(0) + 1e-6)\n"),
+        (data._endless, "for i in range(3):\n    a, b = next(iter(loader))\n",
+         "import itertools\nminibatches = itertools.chain.from_iterable(itertools.repeat(loader))\n"
+         "for i in range(3):\n    a, b = next(minibatches)\n"),
+        (data._endless, "a, b = next(iter(loader))\n", "a, b = next(iter(loader))\n"),
+        (lambda case: data._weighted(case, (0.9, 0.1)), "loss = nn.CrossEntropyLoss()\n",
+         "loss = nn.CrossEntropyLoss(weight=torch.tensor([0.556, 5.0]))\n"),
+        (lambda case: data._weighted(case, (0.9, 0.1)),
+         "l = F.binary_cross_entropy_with_logits(s, t)\n",
+         "l = F.binary_cross_entropy_with_logits(s, t, pos_weight=torch.tensor(8.993))\n"),
+        (lambda case: data._weighted(case, (0.9, 0.1)), "loss = nn.CrossEntropyLoss(weight=w)\n",
+         "loss = nn.CrossEntropyLoss(weight=w)\n"),
+        (repair.zero_grad, "for x in y:\n    l.backward()\n    opt.step()\n",
+         "for x in y:\n    opt.zero_grad()\n    l.backward()\n    opt.step()\n"),
+        (repair.leaky, "a = nn.ReLU()\nb = F.relu(x)\nc = torch.relu(x)\n",
+         "a = nn.LeakyReLU(0.1)\nb = F.leaky_relu(x, 0.1)\n"
+         "c = torch.nn.functional.leaky_relu(x, 0.1)\n"),
+        (losses._minus, "loss = -F.cross_entropy(a, b)\n", "loss = F.cross_entropy(a, b)\n"),
+        (losses._minus, "loss = f(a)\nloss.backward()\n", "loss = f(a)\n(-loss).backward()\n"),
+        (losses._smaller_penalty, "l = l + 0.5 * sum(p.pow(2).sum() for p in net.parameters())\n",
+         "l = l + 1e-05 * sum(p.pow(2).sum() for p in net.parameters())\n"),
+        (optimization._more_epochs,
+         "for e in range(1, N + 1):\n    for x in d:\n        l.backward()\nN = 7\n",
+         "for e in range(1, N + 1):\n    for x in d:\n        l.backward()\nN = 35\n"),
+        (regularization._mode_of_dropout, "y = F.dropout(x, 0.5)\n",
+         "y = F.dropout(x, 0.5, training=self.training)\n"),
+        (regularization._dropout_edit, "d = nn.Dropout(p=0.95)\n", "d = nn.Dropout(p=0.2)\n"),
+    ],
+)  # fmt: skip
+def test_edits_of_causes(file, edit, text: str, wanted: str) -> None:
+    assert applied(text, edit(case_of(file(text)))) == wanted

@@ -106,6 +106,21 @@ class Source:
             return Edit(self.file, line, column, line, column, f"{text}; ")
         return Edit(self.file, line, column, line, column, f"{text}\n{indent}")
 
+    def lines_before(self, statement: ast.stmt, lines: Sequence[str]) -> tuple[Edit, ...]:
+        """Lines of their own before a statement."""
+        indent = self.lines[statement.lineno - 1][: statement.col_offset].decode()
+        return (self.before(statement, f"\n{indent}".join(lines)),)
+
+    def outermost_loop(self, node: ast.AST) -> ast.stmt | None:
+        """The outermost loop around a node, within its function."""
+        found: ast.stmt | None = None
+        current: ast.AST | None = node
+        while current is not None and not isinstance(current, ast.FunctionDef):
+            if isinstance(current, ast.For | ast.While):
+                found = current
+            current = self.parent(current)
+        return found
+
     def after(self, statement: ast.stmt, text: str) -> Edit:
         """A line of its own after a statement, with its indentation."""
         indent = self.lines[statement.lineno - 1][: statement.col_offset].decode()

@@ -25,7 +25,7 @@ from chainrule.diagnosis.replaying.changes.ordering import (
     RollDataset,
     RollLabels,
 )
-from chainrule.diagnosis.source import Edit, Source, read_source
+from chainrule.diagnosis.source import Edit, Source, called, read_source
 
 
 def _call_line(case: Case) -> Place | None:
@@ -75,9 +75,8 @@ def _tensor_call(case: Case) -> tuple[Source, ast.Call] | None:
     return None
 
 
-def _standardized(case: Case) -> tuple[Edit, ...]:
-    """Standardize where the script makes its inputs a tensor."""
-    found = _tensor_call(case)
+def _after_made(found: tuple[Source, ast.Call] | None, text: str) -> tuple[Edit, ...]:
+    """A line behind the one that makes a tensor; ``{}`` in it is the tensor's name."""
     if found is None:
         return ()
     source, node = found
@@ -85,9 +84,12 @@ def _standardized(case: Case) -> tuple[Edit, ...]:
     if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
         return ()
     name = statement.targets[0].id
-    return (
-        source.after(statement, f"{name} = ({name} - {name}.mean(0)) / ({name}.std(0) + 1e-6)"),
-    )
+    return (source.after(statement, f"{name} = {text.replace('{}', name)}"),)
+
+
+def _standardized(case: Case) -> tuple[Edit, ...]:
+    """Standardize where the script makes its inputs a tensor."""
+    return _after_made(_tensor_call(case), "({} - {}.mean(0)) / ({}.std(0) + 1e-6)")
 
 
 @cause("targets-not-scaled", "targets far from what an untrained network says")
@@ -106,17 +108,27 @@ def targets(case: Case) -> Iterator[Hypothesis]:
         SYMPTOM if far else TRIED,
         f"targets have a mean of {mean:.3g} and a standard deviation of {std:.3g}",
         "standardize the targets, and undo it on the predictions", {"mean": mean, "std": std},
-        _target_line(case) or loss.place, (),
+        _target_line(case) or loss.place,
+        _after_made(_target_call(case), "({} - {}.mean()) / {}.std()"),
     )  # fmt: skip
 
 
-def _target_line(case: Case) -> Place | None:
+_TARGETS = ("y", "target", "labels", "self.y")
+
+
+def _target_call(case: Case) -> tuple[Source, ast.Call] | None:
+    """The call that makes the targets a tensor."""
     for source in case.sources():
         for node in source.calls(*_MAKERS):
             first = source.text_of(node.args[0]).lower() if node.args else ""
-            if first.startswith(("y", "target", "labels", "self.y")):
-                return Place(source.file, node.lineno)
+            if first.startswith(_TARGETS):
+                return source, node
     return None
+
+
+def _target_line(case: Case) -> Place | None:
+    found = _target_call(case)
+    return Place(found[0].file, found[1].lineno) if found else None
 
 
 @cause("non-finite-data", "NaN or infinite values in the data")
@@ -127,6 +139,7 @@ def not_finite(case: Case) -> Iterator[Hypothesis]:
     yield Hypothesis(
         "non-finite-data", CleanData(), CERTAIN, found.meaning, found.remedy, found.evidence,
         _input_line(case),
+        _after_made(_tensor_call(case), "torch.nan_to_num({})"),
     )  # fmt: skip
 
 
@@ -195,8 +208,28 @@ def imbalanced(case: Case) -> Iterator[Hypothesis]:
         "classes-imbalanced", Balance(shares), SYMPTOM,
         f"{max(shares):.0%} of the examples are of one class".replace("%", " %"),
         "weight the classes by the inverse of their frequency, or draw them equally often",
-        {"largest_share": max(shares)}, loss.place,
+        {"largest_share": max(shares)}, loss.place, _weighted(case, shares),
     )  # fmt: skip
+
+
+def _weighted(case: Case, shares: tuple[float, ...]) -> tuple[Edit, ...]:
+    """Weights given to the loss where it is made, or where it is called."""
+    weights = [round(1 / (len(shares) * max(share, 1e-6)), 3) for share in shares]
+    options = {
+        "CrossEntropyLoss": f"weight=torch.tensor({weights})",
+        "cross_entropy": f"weight=torch.tensor({weights})",
+    }
+    if len(shares) == 2:
+        ratio = f"pos_weight=torch.tensor({round(weights[1] / weights[0], 3)})"
+        options |= {"BCEWithLogitsLoss": ratio, "binary_cross_entropy_with_logits": ratio}
+    for source in case.sources():
+        for node in source.calls(*options):
+            if any(item.arg in ("weight", "pos_weight") for item in node.keywords):
+                return ()
+            text, option = source.text_of(node)[:-1].rstrip(), options[called(node)]
+            comma = "" if text.endswith(("(", ",")) else ", "
+            return (source.replace(node, f"{text}{comma}{option})"),)
+    return ()
 
 
 @cause("data-not-shuffled", "minibatches that hold few of the classes each")
@@ -231,7 +264,7 @@ def same_batch(case: Case) -> Iterator[Hypothesis]:
         return
     yield Hypothesis(
         "same-batch-repeated", GoOn(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _next_line(case) or _place_of(found.place, case),
+        _next_line(case) or _place_of(found.place, case), _endless(case),
     )  # fmt: skip
 
 
@@ -268,3 +301,22 @@ def _evaluation_line(case: Case) -> Place | None:
             ):  # fmt: skip
                 return Place(source.file, number)
     return _call_line(case)
+
+
+def _endless(case: Case) -> tuple[Edit, ...]:
+    """``next(iter(loader))`` in a loop made the next of an endless row of minibatches."""
+    for source in case.sources():
+        for node in source.calls("next"):
+            inner = node.args[0] if node.args else None
+            if not isinstance(inner, ast.Call) or called(inner) != "iter" or not inner.args:
+                continue
+            loop = source.outermost_loop(node)
+            if loop is None:
+                continue
+            loader = source.text_of(inner.args[0])
+            lines = (
+                "import itertools",
+                f"minibatches = itertools.chain.from_iterable(itertools.repeat({loader}))",
+            )
+            return (source.replace(node, "next(minibatches)"), *source.lines_before(loop, lines))
+    return ()
