@@ -563,29 +563,32 @@ def test_minibatches_drawn_by_hand() -> None:
 
 
 def test_shuffled_labels_are_those_of_others() -> None:
-    x, _ = data()
-    numbered = torch.arange(60)
-    seen: list[tuple[Tensor, Tensor]] = []
+    seen: list[Tensor] = []
 
     def loss(scores: Tensor, labels: Tensor) -> Tensor:
-        return F.mse_loss(scores[:, 0], labels.float())
+        return F.cross_entropy(scores, labels)
 
-    class Spy(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(6, 1)
+    class Spy(losing.LossChange):
+        def loss(self, live: Live, function: Any, given: Any, target: Any, rest: Any) -> Any:
+            seen.append(target)
+            return function(given, target, **rest)
 
-        def forward(self, inputs: Tensor) -> Tensor:
-            rows = torch.tensor([int((x == row).all(1).nonzero()) for row in inputs])
-            seen.append((rows, torch.empty(0)))
-            return self.layer(inputs)  # type: ignore[no-any-return]
+    y = data()[1]
+    with replaying(ordering.ShuffleLabels(), Spy()):
+        loop(loss=loss, steps=6)
+    rows = [y[place : place + 10] for place in range(0, 60, 10)]
+    assert all(torch.equal(a.sort()[0], b.sort()[0]) for a, b in zip(seen, rows, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(seen, rows, strict=True))
 
-    with replaying(ordering.Resupply(shuffled=True), yardstick=pool((x, numbered))) as live:
-        loop(Spy(), loss=loss, xy=(x, numbered), steps=1)
-        drawn = live.memory(live.changes[0])["target"]
-    rows = seen[0][0]
-    assert len(drawn) == len(rows)
-    assert int((drawn == rows).sum()) < 5
+
+def test_two_changes_of_the_loss_act_one_after_the_other() -> None:
+    shares = (0.5, 0.3, 0.2)
+    weight = torch.tensor([1 / share for share in shares]) / 3
+    same(
+        lambda: loop(net(nn.Softmax(1))),
+        lambda: loop(loss=lambda s, y: F.cross_entropy(s, y, weight)),
+        losing.UndoSquashing(), losing.Balance(shares), tolerance=1e-5,
+    )  # fmt: skip
 
 
 def test_labels_moved_along() -> None:

@@ -196,6 +196,8 @@ def test_equivalent_cures_are_listed() -> None:
         ([0.1, 0.2, 0.1], [0.9, 0.9, 0.25], False),  # the worst seed decides
         ([0.1, 0.2, 0.1], [0.9, 0.9, 0.35], True),
         ([0.1, 0.1, float("nan")], [0.9, 0.9, 0.9], False),
+        ([-1.0, 0.3, 0.0], [0.9, 0.9, 0.9], True),  # worse than constant is nothing learned
+        ([-1.0, 0.5, 0.0], [0.9, 0.9, 0.9], False),
     ],
 )
 def test_the_rule_of_evidence(without, with_it, holds) -> None:

@@ -14,7 +14,7 @@ from chainrule.diagnosis.causes import hypotheses_of
 from chainrule.diagnosis.choice import Choice
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes.ordering import Resupply
+from chainrule.diagnosis.replaying.changes.ordering import ShuffleLabels
 from chainrule.diagnosis.replaying.company import Company
 from chainrule.diagnosis.replaying.crew import Crew
 from chainrule.diagnosis.replaying.messages import Outcome
@@ -65,8 +65,7 @@ class Examination:
                 return self._nothing_seen(company)
             path = "" if self.script is None or self.script.module else str(
                 Path(self.script.name).absolute())  # fmt: skip
-            search = Search(crew, deadline - time.perf_counter(), self.steps, self.seeds,
-                            self._tell, path)  # fmt: skip
+            search = Search(crew, deadline - time.perf_counter(), self.steps, self._tell, path)
             return self._examined(crew, company, search)
 
     def _crew(self, deadline: float) -> Crew:
@@ -142,8 +141,8 @@ class Examination:
         empty = frozenset((Change(),))
         sets = [empty]
         control = None
-        if company.scouted.task in ("classes", "binary") and not any(c.at_setup for c in cures):
-            control = frozenset((*cures, Resupply(shuffled=True)))
+        if company.scouted.task and not any(change.at_setup for change in cures):
+            control = frozenset((*cures, ShuffleLabels()))
             sets.append(control)
         search.run(sets)
         same = _same(search.runs.get((empty, 0)), search.runs.get((NOTHING, 0)))
@@ -151,10 +150,12 @@ class Examination:
             self.controls.append(("an empty intervention changes nothing", same))
         if control is not None:
             value = search.skill(control)
+            base, cured = max(search.baseline(), 0.0), search.skill(cures)
             if not math.isnan(value):
-                base, cured = search.baseline(), search.skill(cures)
-                held = value < max(base, 0.0) + 0.5 * (cured - max(base, 0.0))
+                held = value < base + 0.5 * (cured - base)
                 self.controls.append(("shuffled labels are not learned", held))
+        if len(self.controls) < 2:
+            self.unseen.append("whether shuffled labels are learned: they cannot be shuffled here")
 
     def _told(
         self, case: Case, search: Search, choice: Choice, cures: Changes, proved: bool
@@ -231,7 +232,7 @@ class Examination:
         )  # fmt: skip
 
     def _learned(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
-        base, best = search.baseline(), search.best()
+        base, best = search.reached(), search.best()
         if math.isnan(base):
             why = case.scouted.why or f"the run made {case.baseline.steps:,} steps in this time"
             return self._end(

@@ -44,15 +44,14 @@ class Search:
         crew: runs replays.
         seconds: that all of it may take.
         steps: of a replay; None: as many as the time allows.
-        seeds: how many seeds or data orders a proof needs.
         tell: is told what goes on, in one line.
     """
 
     def __init__(
-        self, crew: Crew, seconds: float, steps: int | None, seeds: int,
+        self, crew: Crew, seconds: float, steps: int | None,
         tell: Callable[[str], None], script: str = "",
     ) -> None:  # fmt: skip
-        self.crew, self.seconds, self._steps, self._seeds = crew, seconds, steps, seeds
+        self.crew, self.seconds, self._steps = crew, seconds, steps
         self._tell, self._script = tell, script
         self._end = time.perf_counter() + seconds
         self.runs: dict[tuple[Changes, int], Outcome] = {}
@@ -221,14 +220,8 @@ class Search:
         found = late_skill(outcome, until)
         if math.isnan(found):
             return self._by_loss(changes, seed)
-        return (
-            -1.0
-            if outcome.ended == "failed" and found > 0 and not self._ended(outcome)
-            else (found)
-        )
-
-    def _ended(self, outcome: Outcome) -> bool:
-        return outcome.steps >= 0.5 * self.steps
+        cut_short = outcome.ended == "failed" and outcome.steps < 0.5 * self.steps
+        return -1.0 if cut_short and found > 0 else found
 
     def _by_loss(self, changes: Changes, seed: int) -> float:
         """Without a yardstick: how far the training loss fell, where the change left it alone."""
@@ -377,11 +370,13 @@ class Search:
     def holds(self, cures: Changes, seeds: Sequence[int]) -> bool:
         """The rule of evidence: the worst with the cure beats the best without, by the spread."""
         with_cure = [self.skill(cures, seed) for seed in seeds]
-        without = [self.skill(NOTHING, seed) for seed in seeds]
-        if any(math.isnan(value) for value in (*with_cure, *without)):
+        # all that is worse than the constant predictor has learned nothing, one as the other
+        without = [max(self.skill(NOTHING, seed), 0.0) for seed in seeds]
+        known = [self.skill(NOTHING, seed) for seed in seeds]
+        if any(math.isnan(value) for value in (*with_cure, *known)):
             return False
         spread = max(without) - min(without)
-        return min(with_cure) > max(without) + max(0.03, min(spread, 0.5))
+        return min(with_cure) > max(without) + max(0.03, spread)
 
 
 def alone(item: Hypothesis) -> Changes:

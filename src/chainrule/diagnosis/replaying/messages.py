@@ -24,6 +24,7 @@ def receive(connection: Connection) -> Any:
 
 
 SCOUT, BASELINE, REPLAY = "scout", "baseline", "replay"
+IMPOSSIBLE = "impossible"  # how a replay ends whose change cannot act on this script
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Outcome:
         steps: updates made.
         seconds: of the replay.
         ended: "steps", "script" (it came to its end), "seconds", "stopped" (by us), "failed",
-            "lost" (killed, or ended without a word), "running".
+            "lost" (killed, or ended without a word), "impossible" (the change cannot act here),
+            "running".
         error: of the script, in one line.
         payload: what scouts and baselines bring home.
         held: skill on data that was not trained on, at the last evaluation; None without one.

@@ -191,11 +191,10 @@ class Stage:
 
     def pause(self, gate: Gate, module: nn.Module | None = None) -> None:
         """Wait for orders; comes back in a fork."""
+        meet_optimizers(gate.cast, module)
         if self.job.once is not None:
-            meet_optimizers(gate.cast, module)
             self._become(self.job.once, gate, self._wire)
             return
-        meet_optimizers(gate.cast, module)
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self._wire.send(("paused", gate.calls, os.getpid(), self.notes, can_fork()))
         job, wire = self._serve(self._wire)
@@ -226,7 +225,8 @@ class Stage:
             live: the run.
             quiet: ends what watches it, in the copy.
         """
-        if os.fork() or self._gate is None:
+        assert self._gate is not None
+        if os.fork():
             return
         quiet()
         wire = Wire(self._address, self._key)

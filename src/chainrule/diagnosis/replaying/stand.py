@@ -45,7 +45,15 @@ class Stand(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._live._depth == 0:
             for change in self._changes:
-                found = change.function(self._live, function, args, kwargs)
+                found = self._asked(change, function, args, kwargs)
                 if found is not NotImplemented:
                     return found
         return function(*args, **kwargs)
+
+    def _asked(self, change: Change, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What a change puts in place of a call; the other changes hear what it calls in turn."""
+        others = [item for item in self._changes if item is not change]
+        if not others:
+            return change.function(self._live, function, args, kwargs)
+        with Stand(self._live, others):
+            return change.function(self._live, function, args, kwargs)

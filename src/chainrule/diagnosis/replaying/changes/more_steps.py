@@ -11,7 +11,7 @@ from torch import Tensor
 
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes.ordering import Resupply
+from chainrule.diagnosis.replaying.changes.ordering import ShuffleLabels
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
@@ -67,7 +67,7 @@ class MoreSteps(Change):
             chosen = torch.randperm(len(target))[:examples]
             args = tuple(_part(arg, chosen, len(target)) for arg in args)
             target = target[chosen]
-        if any(isinstance(change, Resupply) and change.shuffled for change in live.changes):
+        if any(isinstance(change, ShuffleLabels) for change in live.changes):
             target = target[torch.randperm(len(target))]  # the control: nothing to be learned
         live.busy = True
         try:

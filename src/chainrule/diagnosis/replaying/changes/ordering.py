@@ -17,6 +17,7 @@ from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.places import is_users
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.losing import LossChange, name_of_function
+from chainrule.diagnosis.replaying.messages import IMPOSSIBLE
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
@@ -28,16 +29,12 @@ class Resupply(LossChange):
 
     Args:
         examples: in a minibatch; 0 for as many as before.
-        shuffled: whether targets are mixed up among the inputs: a control, which must not learn.
     """
 
     examples: int = 0
-    shuffled: bool = False
 
     @property
     def title(self) -> str:
-        if self.shuffled:
-            return "labels shuffled on purpose (control)"
         size = f" of {self.examples} examples" if self.examples else ""
         return f"minibatches{size} drawn at random"
 
@@ -46,10 +43,6 @@ class Resupply(LossChange):
         if "pool" not in memory:
             memory["pool"] = pooled(live)
             memory["generator"] = torch.Generator().manual_seed(17 + live.job.reseed)
-            if memory["pool"] is not None and self.shuffled:
-                inputs, targets = memory["pool"]
-                order = torch.randperm(len(targets), generator=memory["generator"])
-                memory["pool"] = (inputs, targets[order])
         found: tuple[Tensor, Tensor] | None = memory["pool"]
         return found
 
@@ -61,6 +54,8 @@ class Resupply(LossChange):
         if not live.training or live.busy or network is not live.root or len(args) != 1:
             return args, kwargs
         pool = self._pool(live)
+        if pool is None:
+            live.finish(IMPOSSIBLE, "minibatches cannot be drawn: inputs are not one tensor")
         if pool is None or not isinstance(args[0], Tensor) or args[0].dim() != pool[0].dim():
             return args, kwargs
         size = self.examples or len(args[0])
@@ -93,6 +88,23 @@ class Resupply(LossChange):
         if drawn.dim() == target.dim():
             drawn = drawn.to(target.dtype)
         return function(given, drawn, **rest)
+
+
+@dataclass(frozen=True)
+class ShuffleLabels(LossChange):
+    """A control, which must not learn: targets are mixed up within each minibatch."""
+
+    @property
+    def title(self) -> str:
+        return "labels shuffled on purpose (control)"
+
+    def loss(self, live: Live, function: Any, given: Tensor, target: Tensor, rest: Keywords) -> Any:
+        live.memory(self)["acted"] = True
+        return function(given, target[torch.randperm(len(target))], **rest)
+
+    def after_step(self, live: Live, optimizer: Any) -> None:
+        if not live.memory(self).get("acted"):
+            live.finish(IMPOSSIBLE, "labels cannot be shuffled: no loss call is known")
 
 
 def pooled(live: Live) -> tuple[Tensor, Tensor] | None:
