@@ -53,6 +53,7 @@ def judged(entry: Entry, found: dict[str, Any]) -> dict[str, Any]:
         "line": bool(lines) and all(lines), "seconds": round(found["seconds"], 1),
         "proved": any(item["status"] == "proved" for item in answer["causes"]),
         "checked": [item.get("checked") for item in answer["causes"]],
+        "suspects": [code for code, _ in answer.get("suspects", [])],
         "reason": answer.get("reason", answer.get("error", ""))[:300],
     }  # fmt: skip
 
@@ -123,7 +124,23 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "false proved on healthy": sum(row["proved"] for row in healthy),
         "constant answer (learning rate or activation) names a true cause": _share(
             sum(bool(set(row["faults"]) & CONSTANT) for row in faulty), len(faulty)),
+        **_symptoms_alone(faulty, healthy),
         "median seconds": statistics.median([row["seconds"] for row in rows]) if rows else 0,
+    }  # fmt: skip
+
+
+def _symptoms_alone(faulty: list[dict[str, Any]], healthy: list[dict[str, Any]]) -> dict[str, str]:
+    """What naming all that symptoms speak for, without a replay, would have come to."""
+    named = sum(len(row["suspects"]) for row in faulty + healthy)
+    right = sum(len(set(row["suspects"]) & set(row["faults"])) for row in faulty)
+    exact = sum(set(row["suspects"]) == set(row["faults"]) for row in faulty)
+    planted = sum(len(row["faults"]) for row in faulty)
+    return {
+        "symptoms alone: exact set": _share(exact, len(faulty)),
+        "symptoms alone: precision over codes": _share(right, named),
+        "symptoms alone: recall over codes": _share(right, planted),
+        "symptoms alone: alarms on healthy": _share(
+            sum(bool(row["suspects"]) for row in healthy), len(healthy)),
     }  # fmt: skip
 
 

@@ -312,7 +312,8 @@ class Examination:
         return Diagnosis(
             verdict, self._name, reason, causes, equivalent,
             _ruled_out(search, hypotheses, named), advice, _replays(search, hypotheses),
-            case.task, tuple(self.controls), tuple(dict.fromkeys(self.unseen)),
+            case.task, _suspects(hypotheses), tuple(self.controls),
+            tuple(dict.fromkeys(self.unseen)),
             tuple(dict.fromkeys((*search.crew.companies[search.crew.stage()].notes,
                                  *search.crew.notes))), patched or {},
             seconds=time.perf_counter() - self._begun,
@@ -352,6 +353,14 @@ def _ruled_out(
                              "the better")  # fmt: skip
         else:
             found[item.code] = f"{item.change.title}: {_percent(value)}, not enough"
+    return tuple(found.items())
+
+
+def _suspects(hypotheses: list[Hypothesis]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for item in hypotheses:  # the weightiest first
+        if item.weight >= SYMPTOM:
+            found.setdefault(item.code, "certain" if item.weight >= CERTAIN else "symptom")
     return tuple(found.items())
 
 

@@ -98,6 +98,8 @@ class Diagnosis(Answer):
         advice: what would be better and is no fault.
         replays: all of them; the first is the baseline.
         yardstick: what was measured.
+        suspects: (code, "certain" or "symptom") that something spoke for before anything was
+            changed: what an answer without replays would have named.
         controls: (control, whether it held).
         unseen: what could not be checked, and why.
         notes: what was different from a plain run.
@@ -119,6 +121,7 @@ class Diagnosis(Answer):
     advice: tuple[Advice, ...] = ()
     replays: tuple[ReplaySeen, ...] = field(default=(), repr=False)
     yardstick: str = ""
+    suspects: tuple[tuple[str, str], ...] = ()
     controls: tuple[tuple[str, bool], ...] = ()
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
