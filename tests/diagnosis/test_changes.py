@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes import (
+    control,
     feeding,
     guarding,
     losing,
@@ -562,23 +563,96 @@ def test_minibatches_drawn_by_hand() -> None:
         assert torch.equal(one, two)
 
 
-def test_shuffled_labels_are_those_of_others() -> None:
+def seen_with(change: Change, loss: Any) -> list[Tensor]:
+    """Inputs that a network gets in six steps with a control."""
     seen: list[Tensor] = []
 
-    def loss(scores: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(scores, labels)
+    class Spy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 3)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            if self.training and torch.is_grad_enabled():
+                seen.append(inputs)
+            return self.layer(inputs)  # type: ignore[no-any-return]
+
+    with replaying(change, yardstick=pool(data())):
+        loop(Spy(), loss=loss, steps=6)
+    return seen
+
+
+def test_shuffled_labels_are_those_of_others() -> None:
+    x = data()[0]
+    parts = [x[place : place + 10] for place in range(0, 60, 10)]
+    for loss in (F.cross_entropy, lambda s, y: ((s - F.one_hot(y, 3)) ** 2).mean()):
+        seen = seen_with(control.ShuffleLabels(), loss)
+        moved = [not torch.equal(one, two) for one, two in zip(seen, parts, strict=True)]
+        assert all(moved)
+        rows = [sorted(map(tuple, item.tolist())) for item in (*seen, *parts)]
+        assert rows[:6] == rows[6:]  # the same examples in each minibatch
+
+
+def test_shuffling_is_said_to_be_impossible_where_it_changes_nothing() -> None:
+    x, y = data()
+    order = y.argsort()
+    batch = [
+        Minibatch((a,), {}, b) for a, b in zip(x[order].split(10), y[order].split(10), strict=True)
+    ]
+    assert control.mixed(batch) < 0.35  # one kind of label in most minibatches
+    assert control.mixed([Minibatch((x,), {}, y)]) == pytest.approx(1.0)
+    assert control.mixed([Minibatch((x,), {}, y.float())]) == pytest.approx(1.0)
+    assert control.mixed([Minibatch((x[:1],), {}, y[:1])]) == 0.0
+
+
+def test_labels_that_are_an_input_are_shuffled_in_the_loss() -> None:
+    seen: list[Tensor] = []
+
+    class Inside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 3)
+
+        def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
+            return F.cross_entropy(self.layer(inputs), labels)
 
     class Spy(losing.LossChange):
         def loss(self, live: Live, function: Any, given: Any, target: Any, rest: Any) -> Any:
             seen.append(target)
             return function(given, target, **rest)
 
-    y = data()[1]
-    with replaying(ordering.ShuffleLabels(), Spy()):
-        loop(loss=loss, steps=6)
-    rows = [y[place : place + 10] for place in range(0, 60, 10)]
-    assert all(torch.equal(a.sort()[0], b.sort()[0]) for a, b in zip(seen, rows, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(seen, rows, strict=True))
+    x, y = data()
+    net = Inside()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    stick = Yardstick([], [Minibatch((x, y), {}, y, leaf=-1)])
+    with replaying(control.ShuffleLabels(), Spy(), yardstick=stick):
+        optimizer.zero_grad()
+        net(x, y).backward()
+        optimizer.step()
+    assert not torch.equal(seen[0], y)
+    assert torch.equal(seen[0].sort()[0], y.sort()[0])
+
+
+def test_losses_are_heard_however_they_are_called() -> None:
+    heard: list[tuple[Any, ...]] = []
+
+    class Spy(losing.LossChange):
+        def loss(self, live: Live, function: Any, given: Any, target: Any, rest: Any) -> Any:
+            heard.append((given.shape, target.shape, sorted(rest)))
+            return function(given, target, **rest)
+
+    weight = torch.ones(3)
+    ways: tuple[Any, ...] = (
+        lambda s, y: F.cross_entropy(input=s, target=y),
+        lambda s, y: F.cross_entropy(s, y, weight),
+        lambda s, y: F.cross_entropy(s, target=y, reduction="sum"),
+        nn.CrossEntropyLoss(),
+    )
+    for way in ways:
+        heard.clear()
+        with replaying(Spy()):
+            loop(loss=way, steps=1)
+        assert heard[0][:2] == ((10, 3), (10,)), way
 
 
 def test_two_changes_of_the_loss_act_one_after_the_other() -> None:

@@ -206,3 +206,41 @@ def test_the_rule_of_evidence(without, with_it, holds) -> None:
     for seed, (one, two) in enumerate(zip(without, with_it, strict=True)):
         search.seeds[NOTHING, seed], search.seeds[cure, seed] = one, two
     assert search.holds(cure, range(3)) is holds
+
+
+def test_what_is_spoken_for_is_tried_before_a_run_passes_for_healthy() -> None:
+    search = Made(lambda _names: 0.7, 0.7)
+    doubtful = [hypothesis(A, SYMPTOM), hypothesis(B, TRIED)]
+    assert not search.explained(doubtful)
+    search.run([frozenset((A,))])
+    assert search.explained(doubtful)
+    near = Made(lambda _names: 0.9, 0.9)
+    assert near.explained(doubtful)  # so near to perfect that a symptom's cure cannot count
+    assert Made(lambda _names: 0.7, 0.7).explained(doubtful[1:])
+
+
+def test_a_second_fault_counts_by_what_it_leaves_missing() -> None:
+    first, second = hypothesis(A, CERTAIN), hypothesis(B, SYMPTOM)
+    assert chosen({"A": 0.86, "AB": 0.99}, first, second) == {"A", "B"}
+    assert chosen({"A": 0.86, "AB": 0.93}, first, second) == {"A"}
+    assert chosen({"A": 0.86, "AB": 0.99}, first, hypothesis(B, TRIED)) == {"A"}
+    assert chosen({"B": 0.99}, first, second, base=0.86) == set()  # nothing else is wrong
+
+
+def test_all_that_speaks_is_tried_at_once_before_what_does_not() -> None:
+    truth = {"AB": 0.95}
+    search = Made(lambda names: truth.get("".join(sorted(names)), 0.0), 0.0)
+    search._tell = lambda _text: None
+    search.singles([hypothesis(A, SYMPTOM), hypothesis(B, SYMPTOM), hypothesis(C, TRIED)])
+    assert (frozenset((A, B)), 0) in search.runs
+    assert (frozenset((C,)), 0) not in search.runs
+
+
+def test_of_several_changes_for_a_code_each_is_tried_together_with_the_rest() -> None:
+    truth = {"BC": 0.95}
+    search = Made(lambda names: truth.get("".join(sorted(names)), 0.0), 0.0)
+    search._tell = lambda _text: None
+    search.singles(
+        [hypothesis(A, SYMPTOM, "a"), hypothesis(B, SYMPTOM, "a"), hypothesis(C, SYMPTOM, "c")]
+    )
+    assert search.skill(frozenset((B, C))) == 0.95

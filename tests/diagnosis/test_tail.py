@@ -88,6 +88,15 @@ def test_what_is_not_linear_has_no_penalty():
     assert split.total == pytest.approx(torch.tensor(CE).exp().item(), rel=1e-6)
 
 
+YES = (TARGETS - TARGETS.mean() > 0).float()
+BCE = F.binary_cross_entropy_with_logits(NUMBERS, YES).item()
+
+
+def yes_and_no(yes, no):
+    """The mean log-likelihood of answers that are yes or no."""
+    return (YES * yes + (1 - YES) * no).mean()
+
+
 WRITTEN = {
     "squares": (lambda: ((NUMBERS - TARGETS) ** 2).mean(), "mse_loss", MSE),
     "squares the other way round": (lambda: (TARGETS - NUMBERS).pow(2).mean(), "mse_loss", MSE),
@@ -97,6 +106,14 @@ WRITTEN = {
         lambda: -torch.log(SCORES.softmax(1)[range(8), LABELS]).mean(), "nll_loss", CE),
     "log_softmax and gather": (
         lambda: -SCORES.log_softmax(1).gather(1, LABELS[:, None]).mean(), "nll_loss", CE),
+    "logarithms of yes and no": (lambda: -yes_and_no(F.logsigmoid(NUMBERS),
+                                                     F.logsigmoid(-NUMBERS)),
+                                 "binary_nll_loss", BCE),
+    "logarithms of probabilities": (lambda: -yes_and_no(NUMBERS.sigmoid().log(),
+                                                        (1 - NUMBERS.sigmoid()).log()),
+                                    "binary_nll_loss", BCE),
+    "a reward that is no yes or no": (lambda: (F.logsigmoid(NUMBERS) * (YES + 0.5)).mean(), "own",
+                                      abs((F.logsigmoid(NUMBERS) * (YES + 0.5)).mean().item())),
 }  # fmt: skip
 
 
@@ -109,5 +126,5 @@ def test_losses_that_are_written_out(name):
     assert call.kind.name == kind
     assert abs(split.total) == pytest.approx(value, rel=1e-5)
     assert call.target is not None
-    wanted = TARGETS if kind in ("mse_loss", "l1_loss") else LABELS
-    assert torch.equal(call.target, wanted)
+    wanted = {"mse_loss": TARGETS, "l1_loss": TARGETS, "nll_loss": LABELS, "own": YES + 0.5}
+    assert torch.equal(call.target, wanted.get(kind, YES))

@@ -158,6 +158,19 @@ def test_what_outlives_its_network_is_still_known():
     assert (rule.model, rule.scheduler) == ("net", "StepLR")
 
 
+def test_an_optimizer_that_is_gone_held_its_parameters_all_the_same():
+    torch.manual_seed(0)
+    net = mlp(64, 16, 10)
+
+    def train():
+        loop(net, torch.optim.SGD(net.parameters(), 0.1))
+
+    with chainrule.watch(runs=None, share=1.0) as watching:
+        train()
+    assert "parameters-not-optimized" not in codes(watching.result.findings)
+    assert all(item.held for item in watching.result.models[0].parameters)
+
+
 def test_networks_and_optimizers_are_kept_apart():
     torch.manual_seed(0)
     maker, judge = mlp(8, 16, 2), mlp(2, 16, 1)

@@ -111,3 +111,11 @@ def test_the_task_is_told_from_the_targets(
     call = LossCall(function, LOSS_KINDS[function], given, target, {}, torch.tensor(0.0))
     pool = [Minibatch((given,), {}, target)]
     assert yardstick_of(pool, call).task == task
+
+
+def test_logarithms_of_yes_are_turned_back_into_scores() -> None:
+    scores = torch.linspace(-4, 4, 20).double()
+    labels = (scores > 0.5).double()
+    by_scores = stick(labels, "binary", classes=(0.0, 1.0)).measure(lambda _: scores)
+    found = stick(labels, "binary", classes=(0.0, 1.0), wants="log-probabilities")
+    assert found.measure(lambda _: scores.sigmoid().log()) == pytest.approx(by_scores)

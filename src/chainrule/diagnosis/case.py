@@ -18,6 +18,7 @@ from chainrule.diagnosis.symptoms import Record
 from chainrule.finding import Finding
 
 CERTAIN, SYMPTOM, TRIED = 3, 2, 1
+LOWEST = 0.1  # skill below which nothing has been learned
 
 
 @dataclass(frozen=True)

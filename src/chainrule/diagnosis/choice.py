@@ -122,23 +122,22 @@ class Choice:
         return current
 
     def _is_enough(self, current: Changes) -> bool:
-        """Whether nothing that counts is left to be gained, as far as the replays have shown."""
+        """Whether nothing that counts is left to be gained."""
         value = self.search.skill(current)
-        others = {item.change for item in self.hypotheses if item.weight >= CERTAIN} - current
-        if value > 0.95:
-            return True
-        return value > GOOD and not others and not counts(SYMPTOM, value, self.search.best())
+        others = {item.change for item in self.hypotheses if item.weight >= SYMPTOM} - current
+        return value > 0.95 or (value > GOOD and not others)
 
     def _options(self, current: Changes, size: int) -> list[tuple[Changes, Hypothesis]]:
         """The set with one more change."""
         if not size:
             return [(alone(item), item) for item in self.hypotheses]
         strong = [item for item in self.hypotheses if item.weight >= SYMPTOM]
+        near = self.search.skill(current) > GOOD  # nothing unspoken for makes a difference now
         tried = [item for item in self.search.best_of_each(self.hypotheses, TRIED)
                  if item.weight == TRIED]  # fmt: skip
         tried.sort(key=lambda item: -known(self.search.skill(alone(item)), -1.0))
         found = []
-        for item in (*strong, *tried[:6]):
+        for item in strong if near else (*strong, *tried[:6]):
             option = compatible([*current, item.change])
             if item.change not in current and len(option) > len(current):
                 found.append((option, item))
@@ -149,7 +148,7 @@ class Choice:
         before = self.search.skill(current) if current else self.search.reached()
         counted = [
             (self.search.skill(option), option, item) for option, item in options
-            if counts(item.weight, before, self.search.skill(option))
+            if counts(item.weight, before, self.search.skill(option), further=bool(current))
         ]  # fmt: skip
         if not counted:
             return None
@@ -169,10 +168,10 @@ class Choice:
             self.search.run(list(smaller.values()))
             full = self.search.skill(current)
             spare = [
-                (self._weights.get(change, TRIED), -self.search.skill(rest), repr(change), rest)
+                (self._weights.get(change, TRIED), -value, repr(change), rest)
                 for change, rest in smaller.items()
-                if not math.isnan(self.search.skill(rest))
-                and not counts(self._weights.get(change, TRIED), self.search.skill(rest), full)
+                if not math.isnan(value := self.search.skill(rest))
+                and not counts(self._weights.get(change, TRIED), value, full, further=True)
             ]
             if not spare:
                 break

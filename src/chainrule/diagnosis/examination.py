@@ -9,17 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
+from chainrule.diagnosis.account import percent, replays_of, ruled_out, suspects_of
+from chainrule.diagnosis.case import CERTAIN, LOWEST, SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes import hypotheses_of
 from chainrule.diagnosis.choice import Choice
 from chainrule.diagnosis.places import Place
-from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes.ordering import ShuffleLabels
+from chainrule.diagnosis.proof import Proof, checked_controls, proof_of
 from chainrule.diagnosis.replaying.company import Company
 from chainrule.diagnosis.replaying.crew import Crew
-from chainrule.diagnosis.replaying.messages import Outcome
 from chainrule.diagnosis.script import Script
-from chainrule.diagnosis.search import LOWEST, NOTHING, Changes, Search, alone
+from chainrule.diagnosis.search import NOTHING, Changes, Search, alone, counts
 from chainrule.diagnosis.source import applied, diff, read_source
 from chainrule.diagnosis.verdict import (
     CANNOT_TELL,
@@ -30,7 +29,6 @@ from chainrule.diagnosis.verdict import (
     Advice,
     CauseFound,
     Diagnosis,
-    ReplaySeen,
 )
 
 Tell = Callable[[str], None]
@@ -91,8 +89,6 @@ class Examination:
         search.held = False
         if search.best() > search.baseline() + 0.05:
             search.prepare(range(1, self.seeds))
-        if not search.explained(hypotheses):
-            search.together(hypotheses)
         return self._judged(case, search, hypotheses)
 
     def _with_evaluation(
@@ -112,18 +108,42 @@ class Examination:
         if not cures and any(item.held for item in hypotheses):
             choice = self._by_evaluation(search, hypotheses)
             cures = choice.smallest()
-        if not cures:
-            search.held = False
-            base = search.reached()
-            certain = any(item.weight >= CERTAIN for item in hypotheses)
-            if base >= LOWEST and base >= 0.6 * search.best() and not certain:
-                return self._learned(case, search, hypotheses)
-            return self._without_cure(case, search, hypotheses)
+        if cures:
+            proofs = [self._proved(search, choice, cures)]
+            self.controls = checked_controls(search, cures, self.unseen)
+            if not search.held:
+                proofs += self._besides(search, cures, hypotheses)
+            return self._told(case, search, choice, proofs, hypotheses)
+        search.held = False
+        base = search.reached()
+        certain = any(item.weight >= CERTAIN for item in hypotheses)
+        if base >= LOWEST and base >= 0.6 * search.best() and not certain:
+            return self._learned(case, search, hypotheses)
+        return self._without_cure(case, search, hypotheses)
+
+    def _proved(
+        self, search: Search, choice: Choice, cures: Changes, without: Changes = NOTHING
+    ) -> Proof:
+        """The cures held against the run without them, over several seeds."""
         seeds = range(self.seeds)
-        search.confirm(cures, seeds)
-        proved = search.holds(cures, seeds)
-        self._check_controls(search, cures)
-        return self._told(case, search, choice, cures, proved)
+        search.confirm(cures, seeds, without)
+        return proof_of(search, cures, choice.named(cures - without), seeds, without)
+
+    def _besides(self, search: Search, cures: Changes, hypotheses: list[Hypothesis]) -> list[Proof]:
+        """It fits now: does what it is evaluated on need something else, too?"""
+        held = [item for item in hypotheses if item.held and item.weight >= SYMPTOM]
+        if not held or search.left < 4:
+            return []
+        search.held = True
+        options = {item: cures | {item.change} for item in held}
+        search.run(options.values())
+        base = search.skill(cures)
+        helped = [item for item in held if counts(item.weight, base, search.skill(options[item]))]
+        best = max(helped, key=lambda item: search.skill(options[item]), default=None)
+        if best is None:
+            search.held = False
+            return []
+        return [self._proved(search, Choice(search, held), options[best], cures)]
 
     def _by_evaluation(self, search: Search, hypotheses: list[Hypothesis]) -> Choice:
         """It fits: what of the data that the script evaluates on?"""
@@ -132,43 +152,18 @@ class Examination:
         search.run([alone(item) for item in held])
         return Choice(search, held)
 
-    def _check_controls(self, search: Search, cures: Changes) -> None:
-        """Labels shuffled on purpose must not be learned; nothing changed must change nothing."""
-        company = search.crew.companies[search.crew.stage()]
-        if search.left < 4:
-            self.unseen.append("the controls: there was no time left")
-            return
-        empty = frozenset((Change(),))
-        sets = [empty]
-        control = None
-        if company.scouted.task and not any(change.at_setup for change in cures):
-            control = frozenset((*cures, ShuffleLabels()))
-            sets.append(control)
-        search.run(sets)
-        same = _same(search.runs.get((empty, 0)), search.runs.get((NOTHING, 0)))
-        if same is not None:
-            self.controls.append(("an empty intervention changes nothing", same))
-        if control is not None:
-            value = search.skill(control)
-            base, cured = max(search.baseline(), 0.0), search.skill(cures)
-            if not math.isnan(value):
-                held = value < base + 0.5 * (cured - base)
-                self.controls.append(("shuffled labels are not learned", held))
-        if len(self.controls) < 2:
-            self.unseen.append("whether shuffled labels are learned: they cannot be shuffled here")
-
     def _told(
-        self, case: Case, search: Search, choice: Choice, cures: Changes, proved: bool
-    ) -> Diagnosis:
-        hypotheses, chosen = choice.hypotheses, choice.named(cures)
-        base, after = search.baseline(), search.skill(cures)
+        self, case: Case, search: Search, choice: Choice, proofs: list[Proof],
+        hypotheses: list[Hypothesis],
+    ) -> Diagnosis:  # fmt: skip
         broken = [name for name, held in self.controls if not held]
-        status = PROVED if proved and not broken else LIKELY
-        evidence = {
-            "baseline": [_rounded(search.baseline(seed)) for seed in range(self.seeds)],
-            "changed": [_rounded(search.skill(cures, seed)) for seed in range(self.seeds)],
-        }
-        causes = tuple(self._cause(item, status, evidence) for item in chosen)
+        chosen = [item for proof in proofs for item in proof.chosen]
+        proved = all(proof.holds for proof in proofs) and not broken
+        causes = tuple(
+            self._cause(item, PROVED if proof.holds and not broken else LIKELY, proof.evidence)
+            for proof in proofs for item in proof.chosen
+        )  # fmt: skip
+        base, after = search.baseline(), search.skill(proofs[-1].cures)
         patched, checked = self._repaired(search, chosen, after)
         if checked is not None:
             causes = tuple(replace(item, checked=checked) if item.fix else item for item in causes)
@@ -178,20 +173,30 @@ class Examination:
                 hypotheses, causes=causes,
             )  # fmt: skip
         certain = any(item.weight >= CERTAIN for item in chosen)
-        if status == LIKELY and not certain and self._is_split(search, cures):
+        if not proved and not certain and any(proof.is_split for proof in proofs):
             return self._end(
                 CANNOT_TELL, "what makes a difference with one seed makes none with another", case,
                 search, hypotheses,
             )  # fmt: skip
         names = " and ".join(item.code for item in chosen)
         without = "it" if len(chosen) == 1 else "them"
+        where = ", on what it is evaluated on," if search.held else ""
         return self._end(
             FAULTY,
-            f"{names}: without {without} the network goes from {_percent(base)} to "
-            f"{_percent(after)} of the way from the constant predictor to perfect answers",
-            case, search, hypotheses, causes=causes, equivalent=choice.equivalent(chosen, cures),
+            f"{names}: without {without} the network goes{where} from {percent(base)} to "
+            f"{percent(after)} of the way from the constant predictor to perfect answers",
+            case, search, hypotheses, causes=causes, equivalent=self._equivalent(choice, proofs),
             patched=patched,
         )  # fmt: skip
+
+    @staticmethod
+    def _equivalent(choice: Choice, proofs: list[Proof]) -> tuple[tuple[str, ...], ...]:
+        """Sets of codes that cure as well; with what the evaluation needs besides."""
+        before, choice.search.held = choice.search.held, proofs[0].held
+        found = choice.equivalent(list(proofs[0].chosen), proofs[0].cures)
+        choice.search.held = before
+        rest = [item.code for proof in proofs[1:] for item in proof.chosen]
+        return tuple(tuple(sorted({*codes, *rest})) for codes in found)
 
     def _repaired(
         self, search: Search, chosen: list[Hypothesis], after: float
@@ -210,12 +215,6 @@ class Examination:
             return {}, None
         learned = value >= 0.8 * after or value >= after - 0.12
         return ({own: text} if learned else {}), learned
-
-    def _is_split(self, search: Search, cures: Changes) -> bool:
-        """Whether in a seed that was tried the change makes no difference that counts."""
-        pairs = [(search.baseline(seed), search.skill(cures, seed)) for seed in range(self.seeds)]
-        tried = [pair for pair in pairs if not any(math.isnan(value) for value in pair)]
-        return any(two - one < 0.1 for one, two in tried)
 
     def _cause(self, item: Hypothesis, status: str, evidence: dict[str, Any]) -> CauseFound:
         place = item.at
@@ -248,12 +247,12 @@ class Examination:
             value = search.skill(frozenset((item.change,)))
             if value > base + 0.05:
                 text = (
-                    f"{item.change.title}: {_percent(value)} in place of {_percent(base)} after "
+                    f"{item.change.title}: {percent(value)} in place of {percent(base)} after "
                     f"{search.steps:,} steps"
                 )
                 advice.append(Advice(item.code, text))
         return self._end(
-            HEALTHY, f"the network learns ({_percent(base)} of the way from the constant predictor "
+            HEALTHY, f"the network learns ({percent(base)} of the way from the constant predictor "
             "to perfect answers), and no change does clearly better", case, search, hypotheses,
             advice=tuple(advice[:5]),
         )  # fmt: skip
@@ -273,7 +272,7 @@ class Examination:
             )
         symptoms = [item for item in hypotheses if item.weight >= SYMPTOM]
         reason = (
-            f"the network does not learn ({_percent(base)}), and no change that was tried makes it"
+            f"the network does not learn ({percent(base)}), and no change that was tried makes it"
         )
         if symptoms:
             reason += f"; symptoms speak for {', '.join(dict.fromkeys(i.code for i in symptoms))}"
@@ -311,74 +310,10 @@ class Examination:
         named = {item.code for item in causes} | {code for codes in equivalent for code in codes}
         return Diagnosis(
             verdict, self._name, reason, causes, equivalent,
-            _ruled_out(search, hypotheses, named), advice, _replays(search, hypotheses),
-            case.task, _suspects(hypotheses), tuple(self.controls),
+            ruled_out(search, hypotheses, named), advice, replays_of(search, hypotheses),
+            case.task, suspects_of(hypotheses), tuple(self.controls),
             tuple(dict.fromkeys(self.unseen)),
             tuple(dict.fromkeys((*search.crew.companies[search.crew.stage()].notes,
                                  *search.crew.notes))), patched or {},
             seconds=time.perf_counter() - self._begun,
         )  # fmt: skip
-
-
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 3)
-
-
-def _percent(value: float) -> str:
-    return "nothing" if math.isnan(value) else f"{100 * value:.0f} %"
-
-
-def _same(one: Outcome | None, two: Outcome | None) -> bool | None:
-    """Whether two runs had the same readings, as far as both go."""
-    if one is None or two is None:
-        return None
-    second = {item.step: item for item in two.readings}
-    pairs = [(item, second[item.step]) for item in one.readings if item.step in second]
-    if not pairs:
-        return None
-    return all(a.loss == b.loss or (a.loss != a.loss and b.loss != b.loss) for a, b in pairs)
-
-
-def _ruled_out(
-    search: Search, hypotheses: list[Hypothesis], named: set[str]
-) -> tuple[tuple[str, str], ...]:
-    base = search.baseline()
-    found: dict[str, str] = {}
-    for item in hypotheses:
-        value = search.skill(frozenset((item.change,)))
-        if item.code in named or math.isnan(value):
-            continue
-        if value <= base + 0.05:
-            found.setdefault(item.code, f"{item.change.title}: {_percent(value)}, no change for "
-                             "the better")  # fmt: skip
-        else:
-            found[item.code] = f"{item.change.title}: {_percent(value)}, not enough"
-    return tuple(found.items())
-
-
-def _suspects(hypotheses: list[Hypothesis]) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
-    for item in hypotheses:  # the weightiest first
-        if item.weight >= SYMPTOM:
-            found.setdefault(item.code, "certain" if item.weight >= CERTAIN else "symptom")
-    return tuple(found.items())
-
-
-def _replays(search: Search, hypotheses: list[Hypothesis]) -> tuple[ReplaySeen, ...]:
-    codes: dict[Any, list[str]] = {}
-    for item in hypotheses:
-        codes.setdefault(item.change, []).append(item.code)
-    found = []
-    for (changes, seed), outcome in search.runs.items():
-        title = " + ".join(sorted(change.title for change in changes)) or "nothing changed"
-        value = search.skill(changes, seed)
-        found.append(
-            ReplaySeen(
-                title, tuple(dict.fromkeys(c for change in changes for c in codes.get(change, []))),
-                seed, outcome.steps, None if math.isnan(value) else round(value, 4), outcome.ended,
-                tuple((item.step, item.skill) for item in outcome.readings),
-                tuple((item.step, item.train) for item in outcome.readings),
-            )
-        )  # fmt: skip
-    return tuple(sorted(found, key=lambda item: (item.intervention != "nothing changed", item.seed,
-                                                 -(item.progress or -9))))  # fmt: skip

@@ -65,6 +65,9 @@ _KNOWN = (
 )  # fmt: skip
 LOSS_KINDS = {kind.name: kind for kind in _KNOWN}
 OWN = LossKind("own", OTHER, "numbers")
+# the mean of y log(p) + (1 - y) log(1 - p), as users write it out
+BINARY_NLL = LossKind("binary_nll_loss", BINARY, "log-probabilities", lambda _: _LN2)
+_HALF = {"probabilities": 0.5, "log-probabilities": -_LN2}  # answers above it are yes
 
 
 @dataclass(eq=False)
@@ -154,7 +157,7 @@ def right_answers(call: LossCall) -> tuple[int, int] | None:
         return _right_classes(call, scores, target)
     if scores.shape != target.shape:
         return None
-    half = 0.5 if call.kind.wants == "probabilities" else 0.0
+    half = _HALF.get(call.kind.wants, 0.0)
     right = (scores > half) == (target > (0 if call.kind.name == "soft_margin_loss" else 0.5))
     return int(right.sum()), right.numel()
 

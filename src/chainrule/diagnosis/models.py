@@ -66,6 +66,7 @@ class Rule:
         heard, backwards: updates of which ``backward`` was heard, and its calls before them.
         scaler: whether a gradient scaler steps it.
         scaled_by: that scaler.
+        holds: the parameters it had in its last step.
         born: steps that had been made when it was made.
         last: the last step in which it was heard.
     """
@@ -81,6 +82,13 @@ class Rule:
     scaled_by: weakref.ref[Any] | None = None
     born: int = 0
     last: int = 0
+    holds: list[weakref.ref[Tensor]] = field(default_factory=list)
+
+    def keep(self, optimizer: Optimizer) -> None:
+        """Remember what it holds: it may be gone, with the function it was made in, before us."""
+        groups = optimizer.param_groups
+        if sum(len(group["params"]) for group in groups) != len(self.holds):
+            self.holds = [weakref.ref(part) for group in groups for part in group["params"]]
 
 
 @dataclass(eq=False)
@@ -176,11 +184,11 @@ class Cast:
 
     def rule(self, optimizer: Optimizer) -> Rule:
         """The record of an optimizer."""
-        for item in self.rules:
-            if item.optimizer() is optimizer:
-                return item
-        found = Rule(type(optimizer).__name__, weakref.ref(optimizer))
-        self.rules.append(found)
+        found = next((item for item in self.rules if item.optimizer() is optimizer), None)
+        if found is None:
+            found = Rule(type(optimizer).__name__, weakref.ref(optimizer))
+            self.rules.append(found)
+        found.keep(optimizer)
         return found
 
     def loader(self, loader: Any) -> Loader:
@@ -203,14 +211,15 @@ class Cast:
         }
 
     def held(self) -> set[int]:
-        """Identities of the parameters that some optimizer holds."""
+        """Identities of the parameters that an optimizer holds; once all are gone, that held."""
+        living = [optimizer for rule in self.rules if (optimizer := rule.optimizer()) is not None]
+        if not living:
+            kept = (reference() for rule in self.rules for reference in rule.holds)
+            return {id(part) for part in kept if part is not None}
         return {
-            id(parameter)
-            for rule in self.rules
-            if (optimizer := rule.optimizer()) is not None
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        }
+            id(part) for optimizer in living for group in optimizer.param_groups
+            for part in group["params"]
+        }  # fmt: skip
 
     def trainable(self) -> list[Tensor]:
         """All parameters of all networks and optimizers, each once."""

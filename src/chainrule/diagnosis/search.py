@@ -10,6 +10,7 @@ from typing import Any
 
 from chainrule.diagnosis.case import (
     CERTAIN,
+    LOWEST,
     SYMPTOM,
     TRIED,
     Case,
@@ -29,7 +30,6 @@ _LEAST, _MOST = 40, 2500  # steps of a replay
 NEAR = 0.06  # skills this near are alike
 _RATES = (ScaleRate, ReplaceRule, ClipGradients, MoreSteps)
 GOOD = 0.8  # above this little is left to be gained
-LOWEST = 0.1  # below this nothing has been learned
 # what a change has to bring before its absence is a fault, by the weight of what speaks for it:
 # (gain in skill, skill without it as a share of that with it)
 NEEDED = {CERTAIN: (0.03, 1.0), SYMPTOM: (0.12, 0.85), TRIED: (0.25, 0.6)}
@@ -284,35 +284,61 @@ class Search:
     # -- the search
 
     def singles(self, hypotheses: list[Hypothesis]) -> None:
-        """Each change by itself: what something speaks for first, the usual suspects after it."""
+        """Each change by itself: what something speaks for first, the usual suspects after it.
+
+        In between all that something speaks for is tried at once: of several faults no cure does
+        anything alone, and then there is no need to try what nothing speaks for.
+        """
         spoken = [item for item in hypotheses if item.weight >= SYMPTOM]
-        stages = (
-            [item for item in spoken if item.weight >= CERTAIN],
-            [item for item in spoken if not item.later],
-            [item for item in spoken if item.later],
-            [item for item in hypotheses if item.weight < SYMPTOM and not item.later],
-            [item for item in hypotheses if item.weight < SYMPTOM and item.later],
+        rest = [item for item in hypotheses if item.weight < SYMPTOM]
+        stages: tuple[Callable[[], None], ...] = (
+            lambda: self._each([item for item in spoken if item.weight >= CERTAIN]),
+            lambda: self._each([item for item in spoken if not item.later]),
+            lambda: self._each([item for item in spoken if item.later]),
+            lambda: self.together(hypotheses),
+            lambda: self._each([item for item in rest if not item.later]),
+            lambda: self._each([item for item in rest if item.later]),
         )
         for stage in stages:
-            sets = list(dict.fromkeys(alone(one) for one in stage))
-            self._tell(f"{len(sets)} replays with one change each")
-            self.run(sets, race=True)
+            stage()
             if self.explained(hypotheses):
                 break
+
+    def _each(self, hypotheses: list[Hypothesis]) -> None:
+        sets = list(dict.fromkeys(alone(one) for one in hypotheses))
+        if sets:
+            self._tell(f"{len(sets)} replays with one change each")
+            self.run(sets, race=True)
 
     def explained(self, hypotheses: list[Hypothesis]) -> bool:
         """Whether a change that something speaks for has cured by itself, or nothing is wrong."""
         best, base = self.best(), self.reached()
-        if not counts(TRIED, base, best) and base > 0.6:
+        spoken = [item for item in hypotheses if item.weight >= SYMPTOM and not item.held]
+        if not self._is_open(spoken, base) and not counts(TRIED, base, best) and base > 0.6:
             return True
+        cures = {alone(item): item.weight for item in spoken} | self._spoken_sets(spoken)
         return any(
-            item.weight >= SYMPTOM
-            and counts(item.weight, base, value)
-            and value > best - NEAR
-            and value > GOOD
-            for item in hypotheses
-            if not math.isnan(value := self.skill(alone(item)))
-        )
+            counts(weight, base, value) and value > max(best - NEAR, GOOD)
+            for cure, weight in cures.items() if not math.isnan(value := self.skill(cure))
+        )  # fmt: skip
+
+    def _is_open(self, spoken: list[Hypothesis], base: float) -> bool:
+        """Whether something that speaks has not been tried, alone and all at once."""
+        together = self._all_at_once(spoken)
+        untried = [alone(item) for item in spoken] + ([together] if len(together) > 1 else [])
+        return base <= GOOD and any((option, 0) not in self.runs for option in untried)
+
+    def _all_at_once(self, hypotheses: list[Hypothesis]) -> Changes:
+        strong = self.best_of_each(hypotheses, SYMPTOM)
+        strong.sort(key=lambda item: item.weight)
+        return compatible([item.change for item in strong if not isinstance(item.change, _RATES)])
+
+    def _spoken_sets(self, spoken: list[Hypothesis]) -> dict[Changes, int]:
+        """Sets of several changes that were run, of which something speaks for each."""
+        changes = {item.change for item in spoken}
+        return {
+            key: SYMPTOM for key, seed in self.runs if seed == 0 and len(key) > 1 and key <= changes
+        }
 
     def best_of_each(self, hypotheses: list[Hypothesis], least: int) -> list[Hypothesis]:
         """For every code the change that did best by itself."""
@@ -328,16 +354,36 @@ class Search:
 
     def together(self, hypotheses: list[Hypothesis]) -> None:
         """All that something speaks for at once: as it is, and with a rule that suits most."""
+        hypotheses = [item for item in hypotheses if not item.held]
+        rest = self._all_at_once(hypotheses)
         strong = self.best_of_each(hypotheses, SYMPTOM)
-        strong.sort(key=lambda item: item.weight)
-        rest = compatible([item.change for item in strong if not isinstance(item.change, _RATES)])
         rates = [item.change for item in strong if isinstance(item.change, ScaleRate)]
-        sets = [rest] if len(rest) > 1 else []
-        if rest:
-            sets += [compatible([*rest, rate]) for rate in rates]
-            sets += [compatible([*rest, ReplaceRule("Adam", rate)]) for rate in (1e-3, 1e-2)]
+        if len(rest) + len(rates) < 2:
+            return
         self._tell("changes together")
-        self.run(sets)
+        self.run([option for option in (rest, *(compatible([*rest, rate]) for rate in rates))
+                  if len(option) > 1])  # fmt: skip
+        if rest and not self.explained(hypotheses):
+            self.run(self._other_ways(rest, hypotheses))
+        if rest and not self.explained(hypotheses):
+            self.run([compatible([*rest, ReplaceRule("Adam", rate)]) for rate in (1e-3, 1e-2)])
+
+    def _other_ways(self, together: Changes, hypotheses: list[Hypothesis]) -> list[Changes]:
+        """The set with another change for one of its codes, of those that alone did no worse.
+
+        While something else is wrong no change of a code does anything, and which of them is the
+        right one does not show.
+        """
+        codes = {item.code: item.change for item in hypotheses if item.change in together}
+        found = []
+        for item in hypotheses:
+            chosen = codes.get(item.code)
+            if chosen is None or item.change in together or item.weight < SYMPTOM or item.held:
+                continue
+            worse = known(self.skill(frozenset((chosen,))), -1.0) - NEAR
+            if known(self.skill(alone(item)), -1.0) >= worse:
+                found.append((together - {chosen}) | {item.change})
+        return [option for option in found if len({*map(type, option)}) == len(option)][:6]
 
     def changed_script(self, source: str) -> float:
         """Skill of a changed script, run from its beginning; NaN where there was no time for it."""
@@ -357,26 +403,26 @@ class Search:
             return math.nan
         return late_held(done[0]) if self.held else late_skill(done[0])
 
-    def confirm(self, cures: Changes, seeds: Sequence[int]) -> None:
-        """Baseline and cure over several seeds or data orders."""
+    def confirm(self, cures: Changes, seeds: Sequence[int], without: Changes = NOTHING) -> None:
+        """With the cure and without it, over several seeds or data orders."""
         self._tell(f"{len(seeds)} seeds with and without")
-        self.run([NOTHING, cures], seeds)
+        self.run([without, cures], seeds)
 
     def prepare(self, seeds: Sequence[int]) -> None:
         """Start the stages of further seeds, to be ready when they are needed."""
         for seed in seeds:
             self.crew.stage(seed)
 
-    def holds(self, cures: Changes, seeds: Sequence[int]) -> bool:
+    def holds(self, cures: Changes, seeds: Sequence[int], without: Changes = NOTHING) -> bool:
         """The rule of evidence: the worst with the cure beats the best without, by the spread."""
         with_cure = [self.skill(cures, seed) for seed in seeds]
-        # all that is worse than the constant predictor has learned nothing, one as the other
-        without = [max(self.skill(NOTHING, seed), 0.0) for seed in seeds]
-        known = [self.skill(NOTHING, seed) for seed in seeds]
+        known = [self.skill(without, seed) for seed in seeds]
         if any(math.isnan(value) for value in (*with_cure, *known)):
             return False
-        spread = max(without) - min(without)
-        return min(with_cure) > max(without) + max(0.03, spread)
+        # all that is worse than the constant predictor has learned nothing, one as the other
+        before = [max(value, 0.0) for value in known]
+        spread = max(before) - min(before)
+        return min(with_cure) > max(before) + max(0.03, spread)
 
 
 def alone(item: Hypothesis) -> Changes:
@@ -384,19 +430,28 @@ def alone(item: Hypothesis) -> Changes:
     return frozenset((item.change,))
 
 
-def counts(weight: int, without: float, with_it: float) -> bool:
+def counts(weight: int, without: float, with_it: float, further: bool = False) -> bool:
     """Whether the gain is large enough for a fault of this weight.
+
+    Args:
+        weight: of what speaks for it.
+        without, with_it: skills.
+        further: whether another fault has been found: then the run is not a healthy one, and to
+            leave a quarter of what was missing counts, too.
 
     Examples:
         >>> counts(CERTAIN, 0.80, 0.85), counts(TRIED, 0.80, 0.85), counts(TRIED, 0.2, 0.9)
         (True, False, True)
+        >>> counts(SYMPTOM, 0.86, 0.99), counts(SYMPTOM, 0.86, 0.99, further=True)
+        (False, True)
     """
     if math.isnan(without) or math.isnan(with_it):
         return False
     gain, share = NEEDED[weight]
     if with_it < LOWEST:
         return False  # less bad than before is no learning
-    return with_it - without >= gain and max(without, 0.0) <= share * with_it
+    mended = further and weight >= SYMPTOM and 1 - with_it <= 0.25 * (1 - without)
+    return with_it - without >= gain and (max(without, 0.0) <= share * with_it or mended)
 
 
 def compatible(changes: Sequence[Change]) -> Changes:

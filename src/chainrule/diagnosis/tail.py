@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from chainrule.analysis.running import tensors_of
-from chainrule.diagnosis.losses import CLASSES, LOSS_KINDS, OWN, LossCall
+from chainrule.diagnosis.losses import BINARY_NLL, CLASSES, LOSS_KINDS, OWN, LossCall
 from chainrule.diagnosis.opaque import plain, within_transform
 from chainrule.diagnosis.places import Place, user_place
 
@@ -206,6 +206,8 @@ class Tail:
         self, chain: tuple[str, ...], given: Tensor, target: Tensor | None, output: Tensor
     ) -> None:
         kind = _kind_of(chain)
+        if kind is OWN and _is_binary(chain, target):
+            kind = BINARY_NLL
         if kind.task == CLASSES and target is not None and target.dim() == given.dim() > 1:
             target = target.squeeze(1) if target.shape[1] == 1 else target  # as gather wants it
         options = {"reduction": "sum" if "sum" in chain[-1] else "mean"}
@@ -316,6 +318,15 @@ def _kind_of(chain: Sequence[str]) -> Any:
     if indexed and (words & {"log_softmax", "logsumexp"} or {"softmax", "log"} <= words):
         return LOSS_KINDS["nll_loss"]
     return OWN
+
+
+def _is_binary(chain: Sequence[str], target: Tensor | None) -> bool:
+    """Whether the logarithm of a yes is weighted with targets that are yes or no."""
+    words = set(chain)
+    log = words & {"logsigmoid", "log_sigmoid"} or {"sigmoid", "log"} <= words
+    if target is None or not log or not words & set(_MUL):
+        return False
+    return bool(((target == 0) | (target == 1)).all())
 
 
 def detached(call: LossCall) -> LossCall:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
 from statistics import median
 
 from chainrule.diagnosis import repair
-from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
+from chainrule.diagnosis.case import CERTAIN, LOWEST, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
@@ -192,12 +193,14 @@ def sign_flipped(case: Case) -> Iterator[Hypothesis]:
         return
     losses = [item for item in case.baseline.readings if item.loss == item.loss]
     worse = len(losses) > 2 and losses[-1].skill < losses[0].skill - 0.05
-    falling = len(case.record.losses) > 20 and (
-        case.record.losses[-1] < case.record.losses[0] and case.record.losses[-1] < 0
-    )
+    finite = [value for value in case.record.losses if math.isfinite(value)]  # until it overflows
+    falling = len(finite) > 2 and len(case.record.losses) > 20 and (
+        finite[-1] < finite[0] and finite[-1] < 0
+    )  # fmt: skip
+    bad = worse or (bool(losses) and losses[-1].skill < LOWEST)
     if worse or falling:
         yield Hypothesis(
-            "loss-sign-flipped", ScaleLoss(-1.0), SYMPTOM if worse and falling else TRIED,
+            "loss-sign-flipped", ScaleLoss(-1.0), SYMPTOM if bad and falling else TRIED,
             "the number that is minimized falls while the task is done worse and worse",
             "minimize the loss itself", {}, _backward_line(case), _minus(case),
         )  # fmt: skip

@@ -364,8 +364,15 @@ class Crew:
             elif owner.state != "untrained" and self.forks:
                 owner.state = "lost"
                 owner.error = owner.error or "the script's process ended without a word"
+                self._end_unborn(owner)
             return
         self._end_lost(owner.outcome.job.number)
+
+    def _end_unborn(self, company: Company) -> None:
+        """Forks that were ordered of a process that is gone will not come."""
+        for number, running in list(self._running.items()):
+            if running.connection is None and running.outcome.stage == company.job.number:
+                self._end_lost(number)
 
     def _end_lost(self, number: int) -> None:
         running = self._running.pop(number, None)

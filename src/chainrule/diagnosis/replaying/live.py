@@ -321,6 +321,7 @@ class Live:
         seconds = time.perf_counter() - self._begun
         if self.step not in self._marks and self.step:
             self.read()
+        self.busy = True  # steps that are made from here on are ours: of a look at the start
         payload = self.ended(why)
         done = {"ended": why, "steps": self.step, "seconds": seconds, "error": error,
                 "place": place, "totals": _thinned(self.totals), "payload": payload}  # fmt: skip

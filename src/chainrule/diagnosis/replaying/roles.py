@@ -20,9 +20,10 @@ from chainrule.diagnosis.budget import Budget
 from chainrule.diagnosis.keeping import Keeping
 from chainrule.diagnosis.marker import Marker
 from chainrule.diagnosis.replaying.change import Change
+from chainrule.diagnosis.replaying.evaluations import Evaluations
 from chainrule.diagnosis.replaying.live import Live, evaluating
 from chainrule.diagnosis.replaying.messages import ReplayJob, StageJob
-from chainrule.diagnosis.replaying.scout import Evaluations, Scout, scouted
+from chainrule.diagnosis.replaying.scout import Scout, scouted
 from chainrule.diagnosis.replaying.traits import (
     Happening,
     Trait,

@@ -9,18 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.budget import Budget, Level
-from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.examples import Examples
-from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
+from chainrule.diagnosis.losses import LossCall
 from chainrule.diagnosis.replaying.traits import Happening, Trait
 from chainrule.diagnosis.replaying.yardstick import (
     Minibatch,
     Yardstick,
-    copied,
     minibatch_of,
     yardstick_of,
 )
@@ -190,67 +187,3 @@ def _apart(scout: Scout) -> float:
         sets.append((float(together.mean()), float(together.std()) + 1e-12))
     (mean, std), (other, spread) = sets
     return max(abs(mean - other) / std, abs(math.log(spread / std)))
-
-
-class Evaluations:
-    """Hears what a script compares its network's answers with while it evaluates.
-
-    Args:
-        scout: gets the minibatches.
-    """
-
-    def __init__(self, scout: Scout) -> None:
-        self._scout = scout
-        self._ear = Ear(self._heard)
-        self._called: tuple[Any, Any] | None = None
-        self._derived: dict[int, Any] = {}
-        self._size = 0
-        self._training = False
-
-    def begin(self, network: nn.Module, given: tuple[Any, Any], output: Any) -> None:
-        """A network has answered without gradients."""
-        leaves = tensors_of(output)
-        if len(self._scout.held) >= _HELD or not leaves or not leaves[0].dim():
-            return
-        self._called = given
-        self._derived = {id(item): item for item in leaves}
-        self._size, self._training = len(leaves[0]), network.training
-        self._ear.open()
-
-    @property
-    def seen(self) -> bool:
-        """Whether an evaluation was heard."""
-        return bool(self._scout.held)
-
-    def note_passes(self, count: int) -> None:
-        """So many passes have led to one call of backward."""
-        self._scout.several = self._scout.several or count > 1
-
-    @property
-    def enough(self) -> bool:
-        """Whether the scout has minibatches enough, and listens no more."""
-        return self._scout.budget.enough
-
-    def end(self) -> None:
-        """Something else begins."""
-        self._ear.close()
-        self._called, self._derived = None, {}
-
-    def _heard(self, function: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        if self._called is None:
-            return
-        given = [item for item in (*args, *kwargs.values()) if isinstance(item, Tensor)]
-        if not any(id(item) in self._derived for item in given):
-            return
-        name = str(getattr(function, "__name__", "")).strip("_")
-        other = next((item for item in given if id(item) not in self._derived), None)
-        if other is not None and (name in _COMPARING or name in LOSS_KINDS):
-            if other.dim() and len(other) == self._size:
-                found_args, found_kwargs = copied(self._called)
-                self._scout.held.append(
-                    Minibatch(found_args, found_kwargs, other.detach().clone(),
-                              training=self._training)
-                )  # fmt: skip
-                self.end()
-            return
-        self._derived.update((id(item), item) for item in tensors_of(output))

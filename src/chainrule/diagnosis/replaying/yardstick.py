@@ -268,6 +268,9 @@ class Yardstick:
         return None
 
     def _logits(self, said: Tensor) -> Tensor:
+        if self.wants == "log-probabilities":
+            said = said.double().clamp(-60, -1e-12)
+            return said - torch.log1p(-said.exp())
         squashed = bool((said >= 0).all()) and bool((said <= 1).all())
         if self.wants != "probabilities" and not squashed:
             return said

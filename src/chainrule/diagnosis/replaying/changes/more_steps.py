@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.replaying.change import Change
-from chainrule.diagnosis.replaying.changes.ordering import ShuffleLabels
+from chainrule.diagnosis.replaying.changes.control import ShuffleLabels, rows_of
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
@@ -65,7 +64,7 @@ class MoreSteps(Change):
         args, target = item.args, item.target
         if examples and len(target) > examples:
             chosen = torch.randperm(len(target))[:examples]
-            args = tuple(_part(arg, chosen, len(target)) for arg in args)
+            args = rows_of(args, chosen, len(target))
             target = target[chosen]
         if any(isinstance(change, ShuffleLabels) for change in live.changes):
             target = target[torch.randperm(len(target))]  # the control: nothing to be learned
@@ -89,9 +88,3 @@ class MoreSteps(Change):
             live.busy = False
         live.totals.append(float(loss.detach()))
         return True
-
-
-def _part(value: Any, chosen: Tensor, size: int) -> Any:
-    if isinstance(value, Tensor) and value.dim() and len(value) == size:
-        return value[chosen]
-    return value

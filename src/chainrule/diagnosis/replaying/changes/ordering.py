@@ -90,23 +90,6 @@ class Resupply(LossChange):
         return function(given, drawn, **rest)
 
 
-@dataclass(frozen=True)
-class ShuffleLabels(LossChange):
-    """A control, which must not learn: targets are mixed up within each minibatch."""
-
-    @property
-    def title(self) -> str:
-        return "labels shuffled on purpose (control)"
-
-    def loss(self, live: Live, function: Any, given: Tensor, target: Tensor, rest: Keywords) -> Any:
-        live.memory(self)["acted"] = True
-        return function(given, target[torch.randperm(len(target))], **rest)
-
-    def after_step(self, live: Live, optimizer: Any) -> None:
-        if not live.memory(self).get("acted"):
-            live.finish(IMPOSSIBLE, "labels cannot be shuffled: no loss call is known")
-
-
 def pooled(live: Live) -> tuple[Tensor, Tensor] | None:
     """All captured inputs and targets; None where they are not one tensor each."""
     pool = live.yardstick.pool if live.yardstick is not None else []
