@@ -88,6 +88,8 @@ def test_what_is_not_linear_has_no_penalty():
     assert split.total == pytest.approx(torch.tensor(CE).exp().item(), rel=1e-6)
 
 
+LOGS = SCORES.detach().log_softmax(1).requires_grad_()
+LOGS_EXP = LOGS.detach().exp().requires_grad_()
 YES = (TARGETS - TARGETS.mean() > 0).float()
 BCE = F.binary_cross_entropy_with_logits(NUMBERS, YES).item()
 
@@ -106,6 +108,13 @@ WRITTEN = {
         lambda: -torch.log(SCORES.softmax(1)[range(8), LABELS]).mean(), "nll_loss", CE),
     "log_softmax and gather": (
         lambda: -SCORES.log_softmax(1).gather(1, LABELS[:, None]).mean(), "nll_loss", CE),
+    "log_softmax in the network": (
+        lambda: -LOGS.gather(1, LABELS[:, None]).mean(), "nll_loss", CE),
+    "softmax in the network": (
+        lambda: -LOGS_EXP[range(8), LABELS].log().mean(), "nll_loss", CE),
+    "scores of classes without softmax": (
+        lambda: -SCORES.gather(1, LABELS[:, None]).mean(), "own",
+        abs(SCORES.gather(1, LABELS[:, None]).mean().item())),
     "logarithms of yes and no": (lambda: -yes_and_no(F.logsigmoid(NUMBERS),
                                                      F.logsigmoid(-NUMBERS)),
                                  "binary_nll_loss", BCE),
@@ -120,11 +129,12 @@ WRITTEN = {
 @pytest.mark.parametrize("name", WRITTEN)
 def test_losses_that_are_written_out(name):
     compute, kind, value = WRITTEN[name]
-    split, _ = heard(compute, SCORES, NUMBERS)
+    split, _ = heard(compute, SCORES, NUMBERS, LOGS, LOGS_EXP)
     (call,) = split.calls
     assert call.written_out
     assert call.kind.name == kind
     assert abs(split.total) == pytest.approx(value, rel=1e-5)
     assert call.target is not None
-    wanted = {"mse_loss": TARGETS, "l1_loss": TARGETS, "nll_loss": LABELS, "own": YES + 0.5}
-    assert torch.equal(call.target, wanted.get(kind, YES))
+    wanted = {"mse_loss": TARGETS, "l1_loss": TARGETS, "nll_loss": LABELS}
+    wanted |= {"own": LABELS if "classes" in name else YES + 0.5}
+    assert torch.equal(call.target.squeeze(-1), wanted.get(kind, YES).squeeze(-1))

@@ -208,6 +208,8 @@ class Tail:
         kind = _kind_of(chain)
         if kind is OWN and _is_binary(chain, target):
             kind = BINARY_NLL
+        if kind is OWN and _picks_classes(chain, given, target):
+            kind = LOSS_KINDS["nll_loss"]
         if kind.task == CLASSES and target is not None and target.dim() == given.dim() > 1:
             target = target.squeeze(1) if target.shape[1] == 1 else target  # as gather wants it
         options = {"reduction": "sum" if "sum" in chain[-1] else "mean"}
@@ -327,6 +329,17 @@ def _is_binary(chain: Sequence[str], target: Tensor | None) -> bool:
     if target is None or not log or not words & set(_MUL):
         return False
     return bool(((target == 0) | (target == 1)).all())
+
+
+def _picks_classes(chain: Sequence[str], given: Tensor, target: Tensor | None) -> bool:
+    """Whether of shares, or their logarithms, those of the right classes are picked."""
+    if target is None or target.is_floating_point() or given.dim() != 2:
+        return False
+    if not {"getitem", "gather", "take_along_dim"} & set(chain):
+        return False
+    rows = given.detach().double()
+    shares = rows if "log" in chain else rows.exp()
+    return bool((shares >= 0).all() and ((shares.sum(1) - 1).abs() < 1e-3).all())
 
 
 def detached(call: LossCall) -> LossCall:
