@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from chainrule.diagnosis import repair
+from chainrule.diagnosis import repair, repair_loss
 from chainrule.diagnosis.case import Case
-from chainrule.diagnosis.causes import data, losses, optimization, regularization
+from chainrule.diagnosis.causes import data, losses, optimization, regularization, signal
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
 from chainrule.diagnosis.replaying.scout import Scouted
@@ -147,8 +148,10 @@ def case_of(file: str) -> Case:
         (repair.leaky, "a = nn.ReLU()\nb = F.relu(x)\nc = torch.relu(x)\n",
          "a = nn.LeakyReLU(0.1)\nb = F.leaky_relu(x, 0.1)\n"
          "c = torch.nn.functional.leaky_relu(x, 0.1)\n"),
-        (losses._minus, "loss = -F.cross_entropy(a, b)\n", "loss = F.cross_entropy(a, b)\n"),
-        (losses._minus, "loss = f(a)\nloss.backward()\n", "loss = f(a)\n(-loss).backward()\n"),
+        (repair_loss.without_minus, "loss = -F.cross_entropy(a, b)\n",
+         "loss = F.cross_entropy(a, b)\n"),
+        (repair_loss.without_minus, "loss = f(a)\nloss.backward()\n",
+         "loss = f(a)\n(-loss).backward()\n"),
         (losses._smaller_penalty, "l = l + 0.5 * sum(p.pow(2).sum() for p in net.parameters())\n",
          "l = l + 1e-05 * sum(p.pow(2).sum() for p in net.parameters())\n"),
         (optimization._more_epochs,
@@ -156,8 +159,50 @@ def case_of(file: str) -> Case:
          "for e in range(1, N + 1):\n    for x in d:\n        l.backward()\nN = 35\n"),
         (regularization._mode_of_dropout, "y = F.dropout(x, 0.5)\n",
          "y = F.dropout(x, 0.5, training=self.training)\n"),
+        (lambda case: signal._insert_relu(case, ["fc1", "fc2"]),
+         "x = self.fc3(self.fc2(self.fc1(x)))\n",
+         "x = self.fc3(self.fc2(self.fc1(x).relu()).relu())\n"),
+        (lambda case: signal._insert_relu(case, ["0"]),
+         "net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))\n",
+         "net = nn.Sequential(nn.Linear(2, 3), torch.nn.ReLU(), nn.Linear(3, 1))\n"),
+        (signal._unsquashed, "c = {'activation': nn.Sigmoid}\n", "c = {'activation': nn.ReLU}\n"),
+        (signal._unsquashed, "from torch.nn import Tanh\nlayer = Tanh()\n",
+         "from torch.nn import Tanh\nlayer = torch.nn.ReLU()\n"),
+        (signal._no_offset, "nn.init.constant_(layer.bias, 9.0)\n",
+         "nn.init.constant_(layer.bias, 0.0)\n"),
+        (signal._no_offset, "nn.init.constant_(layer.bias, 0.1)\n",
+         "nn.init.constant_(layer.bias, 0.1)\n"),
         (regularization._dropout_edit, "d = nn.Dropout(p=0.95)\n", "d = nn.Dropout(p=0.2)\n"),
     ],
 )  # fmt: skip
 def test_edits_of_causes(file, edit, text: str, wanted: str) -> None:
     assert applied(text, edit(case_of(file(text)))) == wanted
+
+
+def loss_of(name: str, line: int) -> property:
+    """What a case knows of the loss call on a line."""
+    return property(
+        lambda self: SimpleNamespace(function=name, place=Place(self.script, line, "main"))
+    )
+
+
+def test_another_loss_with_what_it_asks_for(file, monkeypatch) -> None:
+    text = (
+        "net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))\n"
+        "criterion = nn.MSELoss()\n"
+        "loss = criterion(net(x), y.float())\n"
+    )
+    case = case_of(file(text))
+    monkeypatch.setattr(Case, "loss", loss_of("mse_loss", 3))
+    assert repair_loss.made(case) == Place(case.script, 2)
+    assert applied(text, repair_loss.scores_of_classes(case, 3)) == (
+        "net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))\n"
+        "criterion = nn.CrossEntropyLoss()\n"
+        "loss = criterion(net(x), y.float().long().reshape(-1))\n"
+    )
+    monkeypatch.setattr(Case, "loss", loss_of("l1_loss", 3))
+    assert repair_loss.made(case) is None
+    squeezed = text.replace("net(x)", "net(x).squeeze(1)")
+    case = case_of(file(squeezed))
+    monkeypatch.setattr(Case, "loss", loss_of("mse_loss", 3))
+    assert repair_loss.scores_of_classes(case, 3) == ()

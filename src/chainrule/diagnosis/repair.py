@@ -176,12 +176,12 @@ def _without_element(source: Source, elements: Sequence[ast.expr], node: ast.exp
 
 
 def rename_call(case: Case, names: Sequence[str], to: Callable[[str], str], every: bool) -> Edits:
-    """Other functions or modules called: ``nn.Sigmoid`` -> ``nn.ReLU``."""
+    """Other functions or modules called, or handed on: ``nn.Sigmoid`` -> ``nn.ReLU``."""
     found: list[Edit] = []
     for source in case.sources():
-        for node in source.calls(*names):
-            new = to(called(node))
-            func = node.func
+        functions = [node.func for node in source.calls(*names)] or source.references(*names)
+        for func in functions:
+            new = to(func.attr if isinstance(func, ast.Attribute) else source.text_of(func))
             if isinstance(func, ast.Attribute):
                 end = func.end_col_offset or 0
                 found.append(

@@ -317,8 +317,10 @@ class Search:
         if not self._is_open(spoken, base) and not counts(TRIED, base, best) and base > 0.6:
             return True
         cures = {alone(item): item.weight for item in spoken} | self._spoken_sets(spoken)
+        untried = any((alone(item), 0) not in self.runs for item in spoken)
+        enough = 0.95 if untried else GOOD  # another may do better than good
         return any(
-            counts(weight, base, value) and value > max(best - NEAR, GOOD)
+            counts(weight, base, value) and value > max(best - NEAR, enough)
             for cure, weight in cures.items() if not math.isnan(value := self.skill(cure))
         )  # fmt: skip
 

@@ -64,6 +64,20 @@ class Source:
         ]  # fmt: skip
         return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
+    def references(self, *names: str) -> list[ast.expr]:
+        """Functions and classes of these names, called or not, in the order of the file."""
+        found = [
+            node for node in ast.walk(self.tree)
+            if (isinstance(node, ast.Attribute) and node.attr in names)
+            or (isinstance(node, ast.Name) and node.id in names)
+        ]  # fmt: skip
+        return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+    def behind(self, node: ast.expr, text: str) -> Edit:
+        """Something inserted behind an expression."""
+        line, column = node.end_lineno or node.lineno, node.end_col_offset or 0
+        return Edit(self.file, line, column, line, column, text)
+
     def statement(self, node: ast.AST) -> ast.stmt | None:
         """The statement that a node is part of."""
         current: ast.AST | None = node

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from statistics import median
 
-from chainrule.diagnosis import repair
+from chainrule.diagnosis import repair, repair_loss
 from chainrule.diagnosis.case import CERTAIN, LOWEST, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
@@ -161,24 +161,27 @@ def loss_unsuited(case: Case) -> Iterator[Hypothesis]:
     loss, classes = case.loss, case.scouted.classes
     if loss is None:
         return
-    place = loss.place
+    place = repair_loss.made(case) or loss.place
     if case.found("loss-unsuited"):
         values = classes if len(classes) > 1 else (0.0, 1.0)
         yield Hypothesis(
             "loss-unsuited", ClassScores(values), CERTAIN,
             f"{loss.function} over one single score is 0 whatever the network says",
             "binary_cross_entropy_with_logits, or a score for each class", {}, place,
+            repair_loss.scores_of_classes(case, len(values)),
         )  # fmt: skip
     elif case.task == "whole numbers" and len(classes) > 2:
         yield Hypothesis(
             "loss-unsuited", ClassScores(classes), SYMPTOM,
             f"{loss.function} treats {len(classes)} classes as if they were amounts",
             "a score for each class, with cross_entropy", {"classes": len(classes)}, place,
+            repair_loss.scores_of_classes(case, len(classes)) if classes[0] == 0 else (),
         )  # fmt: skip
     elif case.task == "shares" and loss.function != "cross_entropy":
         yield Hypothesis(
             "loss-unsuited", UseCrossEntropy(), TRIED,
             f"{loss.function} on one-hot classes", "cross_entropy", {}, place,
+            repair_loss.cross_entropy(case),
         )  # fmt: skip
 
 
@@ -188,7 +191,7 @@ def sign_flipped(case: Case) -> Iterator[Hypothesis]:
     if found is not None:
         yield Hypothesis(
             "loss-sign-flipped", ScaleLoss(-1.0), CERTAIN, found.meaning, found.remedy,
-            found.evidence, _place_of(found.place, case), _minus(case),
+            found.evidence, _place_of(found.place, case), repair_loss.without_minus(case),
         )  # fmt: skip
         return
     losses = [item for item in case.baseline.readings if item.loss == item.loss]
@@ -202,7 +205,7 @@ def sign_flipped(case: Case) -> Iterator[Hypothesis]:
         yield Hypothesis(
             "loss-sign-flipped", ScaleLoss(-1.0), SYMPTOM if bad and falling else TRIED,
             "the number that is minimized falls while the task is done worse and worse",
-            "minimize the loss itself", {}, _backward_line(case), _minus(case),
+            "minimize the loss itself", {}, _backward_line(case), repair_loss.without_minus(case),
         )  # fmt: skip
 
 
@@ -211,26 +214,6 @@ def _backward_line(case: Case) -> Place | None:
         (item.place for sample in case.record.samples for item in sample.backwards if item.place),
         None,
     )
-
-
-def _minus(case: Case) -> tuple[Edit, ...]:
-    """A minus before a loss taken away, or one put before it."""
-    for source in case.sources():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-                text = source.text_of(node.operand)
-                inner = node.operand
-                if isinstance(inner, ast.Constant) or (
-                    "loss" not in text.lower()
-                    and ("criterion" not in text and "entropy" not in text and "mse" not in text)
-                ):
-                    continue
-                return (source.replace(node, text),)
-    for source in case.sources():
-        call = next(iter(source.calls("backward")), None)
-        if call is not None and isinstance(call.func, ast.Attribute):
-            return (source.replace(call.func.value, f"(-{source.text_of(call.func.value)})"),)
-    return ()
 
 
 @cause("loss-not-averaged", "a loss that grows with the minibatch")

@@ -79,7 +79,8 @@ def _made(case: Case) -> Place | None:
 @cause("learning-rate-too-low", "steps too small to get anywhere")
 def too_low(case: Case) -> Iterator[Hypothesis]:
     ratios, rate = update_ratios(case), rate_of(case)
-    ratio = median(ratios[-5:]) if ratios else math.nan
+    # of a schedule the larger end: what decays away is another cause
+    ratio = max(median(ratios[:5]), median(ratios[-5:])) if ratios else math.nan
     weight = SYMPTOM if ratio < 3e-4 else TRIED
     for factor in _factors(ratio):
         yield Hypothesis(

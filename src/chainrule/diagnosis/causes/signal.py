@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from chainrule.diagnosis.replaying.changes.rebuilding import (
     Widen,
 )
 from chainrule.diagnosis.replaying.changes.updating import ClipGradients
-from chainrule.diagnosis.source import Edit
+from chainrule.diagnosis.source import Edit, called
 
 _RECTIFIED = ("relu", "relu6")
 _SQUASHED = ("sigmoid", "tanh", "hardtanh", "softsign", "hardsigmoid")
@@ -32,9 +33,9 @@ def _output(case: Case) -> int:
 
 def _line(case: Case, *names: str) -> Place | None:
     for source in case.sources():
-        calls = source.calls(*names)
-        if calls:
-            return Place(source.file, calls[0].lineno)
+        found: list[ast.Call] | list[ast.expr] = source.calls(*names) or source.references(*names)
+        if found:
+            return Place(source.file, found[0].lineno)
     return None
 
 
@@ -85,13 +86,23 @@ def saturated(case: Case) -> Iterator[Hypothesis]:
         f"{share:.0%} of the activations of layer {name} lie where the slope is below 5 % of its "
         "maximum".replace("%", " %").replace("  %", " %"),
         "smaller weights, inputs of unit variance, or normalization before the activation",
-        {"saturated": share}, _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
+        {"saturated": share}, _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"), _no_offset(case),
     )  # fmt: skip
     yield Hypothesis(
         "saturated-activations", ReplaceActivation(_output(case), "relu"), TRIED,
         f"{share:.0%} of the activations of layer {name} are saturated".replace("%", " %"),
         "ReLU", {"saturated": share}, _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
     )  # fmt: skip
+
+
+def _no_offset(case: Case) -> tuple[Edit, ...]:
+    """Biases (or weights) that are filled with a large number filled with 0."""
+    for source in case.sources():
+        for node in source.calls("constant_", "fill_"):
+            literal = source.literal(node.args[-1]) if node.args else None
+            if literal is not None and abs(float(source.text_of(literal))) >= 2:
+                return (source.replace(literal, "0.0"),)
+    return ()
 
 
 def gradient_fall(case: Case) -> float:
@@ -200,27 +211,25 @@ def missing(case: Case) -> Iterator[Hypothesis]:
         "missing-nonlinearity", InsertNonlinearity(tuple(pairs)), SYMPTOM if only else TRIED,
         f"there is no activation function behind {', '.join(pairs[:3])}",
         "a ReLU between the layers", {"layers": len(pairs)}, _line(case, "Linear", "Conv2d"),
-        _insert_relu(case),
+        _insert_relu(case, pairs),
     )  # fmt: skip
 
 
-def _insert_relu(case: Case) -> tuple[Edit, ...]:
-    """A ReLU behind every but the last layer of a ``Sequential``."""
-    from chainrule.diagnosis.source import called
-
+def _insert_relu(case: Case, layers: list[str]) -> tuple[Edit, ...]:
+    """A ReLU behind the layers: where ``forward`` calls them, or in their ``Sequential``."""
+    names = [name.rsplit(".")[-1] for name in layers]
     for source in case.sources():
+        calls = [
+            node for node in source.calls(*names)
+            if isinstance(node.func, ast.Attribute) and source.text_of(node.func.value) == "self"
+        ]  # fmt: skip
+        if calls:
+            return tuple(source.behind(node, ".relu()") for node in calls)
         for node in source.calls("Sequential"):
-            layers = [item for item in node.args if source.text_of(item).count("(")]
-            plain = [
-                item
-                for item in layers[:-1]
-                if called(item) in _FAITHFUL  # type: ignore[arg-type]
-            ]
+            plain = [item for item in node.args[:-1]
+                     if isinstance(item, ast.Call) and called(item) in _FAITHFUL]  # fmt: skip
             if plain:
-                return tuple(
-                    source.replace(item, f"{source.text_of(item)}, torch.nn.ReLU()")
-                    for item in plain
-                )
+                return tuple(source.behind(item, ", torch.nn.ReLU()") for item in plain)
     return ()
 
 
