@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chainrule.diagnosis import repair, repair_loss
+from chainrule.diagnosis import repair, repair_loss, repair_order
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.causes import data, losses, optimization, regularization, signal
 from chainrule.diagnosis.places import Place
@@ -168,6 +168,12 @@ def case_of(file: str) -> Case:
         (signal._unsquashed, "c = {'activation': nn.Sigmoid}\n", "c = {'activation': nn.ReLU}\n"),
         (signal._unsquashed, "from torch.nn import Tanh\nlayer = Tanh()\n",
          "from torch.nn import Tanh\nlayer = torch.nn.ReLU()\n"),
+        (repair_order.one_order, "x = x[torch.randperm(n)]\ny = y[torch.randperm(n)]\n",
+         "order = torch.randperm(n)\nx = x[order]\ny = y[order]\n"),
+        (repair_order.one_order, "rng.shuffle(x)\nrng.shuffle(y)\n",
+         "order = rng.permutation(len(x))\nx[:] = x[order]\ny[:] = y[order]\n"),
+        (repair_order.one_order, "x = x[p]\nfor e in z:\n    i = torch.randperm(n)\n",
+         "x = x[p]\nfor e in z:\n    i = torch.randperm(n)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 9.0)\n",
          "nn.init.constant_(layer.bias, 0.0)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 0.1)\n",
@@ -206,3 +212,17 @@ def test_another_loss_with_what_it_asks_for(file, monkeypatch) -> None:
     case = case_of(file(squeezed))
     monkeypatch.setattr(Case, "loss", loss_of("mse_loss", 3))
     assert repair_loss.scores_of_classes(case, 3) == ()
+
+
+def test_labels_are_given_the_order_of_the_inputs(file, monkeypatch) -> None:
+    loop = "for i in torch.randperm(n).split(9):\n    loss = f(net(x[i]), y[i])\n"
+    text = f"order = torch.randperm(n)\nx = x[order]\n{loop}"
+    case = case_of(file(text))
+    assert repair_order.shuffles(case) == Place(case.script, 1)
+    assert repair_order.one_order(case) == ()  # what is compared is not known
+    monkeypatch.setattr(Case, "loss", loss_of("cross_entropy", 4))
+    assert applied(text, repair_order.one_order(case)) == (
+        f"order = torch.randperm(n)\nx = x[order]\ny = y[order]\n{loop}"
+    )
+    both = text.replace("x = x[order]", "x = x[order]\ny = y[order]")
+    assert repair_order.one_order(case_of(file(both))) == ()

@@ -47,8 +47,8 @@ def scores_of_classes(case: Case, classes: int) -> Edits:
         return ()
     owner, literal = units
     return (
-        owner.replace(literal, str(classes)), source.behind(target, ".long().reshape(-1)"),
-        *cross_entropy(case),
+        *cross_entropy(case), source.behind(target, ".long().reshape(-1)"),
+        owner.replace(literal, str(classes)),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Iterator
 
-from chainrule.diagnosis import repair
+from chainrule.diagnosis import repair, repair_order
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
 from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
@@ -143,18 +143,10 @@ def not_finite(case: Case) -> Iterator[Hypothesis]:
     )  # fmt: skip
 
 
-def _shuffle_line(case: Case) -> Place | None:
-    for source in case.sources():
-        calls = source.calls("randperm", "permutation", "shuffle", "roll")
-        if calls:
-            return Place(source.file, calls[-1].lineno)
-    return None
-
-
 @cause("labels-misaligned", "inputs and labels that do not belong together")
 def misaligned(case: Case) -> Iterator[Hypothesis]:
     found = case.found("inputs-do-not-predict-targets")
-    shuffles = _shuffle_line(case)
+    shuffles = repair_order.shuffles(case)
     if case.task in ("numbers",) and found is None and case.skill() > 0.2:
         return
     meaning = found.meaning if found else "inputs and labels may have been shuffled apart"
@@ -165,7 +157,7 @@ def misaligned(case: Case) -> Iterator[Hypothesis]:
         for change in (OneOrder(), OneOrder(none=True)):
             yield Hypothesis(
                 "labels-misaligned", change, weight, meaning, remedy, evidence, shuffles,
-                later=found is None,
+                repair_order.one_order(case), later=found is None,
             )  # fmt: skip
     if found is None:
         return
