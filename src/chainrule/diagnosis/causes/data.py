@@ -63,6 +63,11 @@ _MAKERS = ("tensor", "from_numpy", "as_tensor", "FloatTensor", "Tensor")
 
 def _tensor_call(case: Case) -> tuple[Source, ast.Call] | None:
     """The call that makes the inputs a tensor, by the names of what it makes or is given."""
+    return _made_of(case, _INPUTS)
+
+
+def _made_of(case: Case, words: tuple[str, ...]) -> tuple[Source, ast.Call] | None:
+    """The first call that makes a tensor of what has such a name, before or after it."""
     for source in case.sources():
         for node in source.calls(*_MAKERS):
             statement = source.statement(node)
@@ -70,7 +75,8 @@ def _tensor_call(case: Case) -> tuple[Source, ast.Call] | None:
             if isinstance(statement, ast.Assign):
                 named = source.text_of(statement.targets[0]).lower()
             given = source.text_of(node.args[0]).lower() if node.args else ""
-            if named.startswith(_INPUTS) or (not named and given.startswith(_INPUTS)):
+            anyway = words is _TARGETS or not named  # ``y = tensor(data.target)`` makes no inputs
+            if named.startswith(words) or (anyway and given.startswith(words)):
                 return source, node
     return None
 
@@ -118,12 +124,7 @@ _TARGETS = ("y", "target", "labels", "self.y")
 
 def _target_call(case: Case) -> tuple[Source, ast.Call] | None:
     """The call that makes the targets a tensor."""
-    for source in case.sources():
-        for node in source.calls(*_MAKERS):
-            first = source.text_of(node.args[0]).lower() if node.args else ""
-            if first.startswith(_TARGETS):
-                return source, node
-    return None
+    return _made_of(case, _TARGETS)
 
 
 def _target_line(case: Case) -> Place | None:
@@ -166,7 +167,8 @@ def misaligned(case: Case) -> Iterator[Hypothesis]:
     for roll in (*rolls, *sets):
         yield Hypothesis(
             "labels-misaligned", roll, weight, meaning, "pair each input with its own label",
-            evidence, shuffles or _target_line(case), later=True,
+            evidence, shuffles or _target_line(case) or (case.loader.made if case.loader else None),
+            later=True,
         )  # fmt: skip
 
 
