@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test test-torch check lint types contracts examples bench docs clean
+.PHONY: run test coverage test-torch check lint types contracts examples bench docs clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.package
@@ -13,6 +13,10 @@ run: $(VENV)/.package
 
 # one thread per worker: small networks gain nothing from two, and two workers do
 test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# which lines the tests reach; apart from them, since tracing takes as long again as the tests
+coverage: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 # the suite on another torch, in a virtual environment of its own, also outside of the declared range:
