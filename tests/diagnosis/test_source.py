@@ -176,6 +176,8 @@ def case_of(file: str) -> Case:
          "x = x[p]\nfor e in z:\n    i = torch.randperm(n)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 9.0)\n",
          "nn.init.constant_(layer.bias, 0.0)\n"),
+        (signal._no_offset, "nn.init.constant_(layer.bias, prior)\n",
+         "nn.init.constant_(layer.bias, 0.0)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 0.1)\n",
          "nn.init.constant_(layer.bias, 0.1)\n"),
         (regularization._dropout_edit, "d = nn.Dropout(p=0.95)\n", "d = nn.Dropout(p=0.2)\n"),

@@ -81,7 +81,7 @@ def too_low(case: Case) -> Iterator[Hypothesis]:
     ratios, rate = update_ratios(case), rate_of(case)
     # of a schedule the larger end: what decays away is another cause
     ratio = max(median(ratios[:5]), median(ratios[-5:])) if ratios else math.nan
-    weight = SYMPTOM if ratio < 3e-4 else TRIED
+    weight = SYMPTOM if 0 < ratio < 3e-4 else TRIED  # 0: there is no gradient to be scaled
     for factor in _factors(ratio):
         yield Hypothesis(
             "learning-rate-too-low", ScaleRate(factor), weight,

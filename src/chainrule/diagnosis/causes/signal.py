@@ -15,6 +15,7 @@ from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.rebuilding import (
     InsertNonlinearity,
     NormalizeSignals,
+    Reinitialize,
     ReplaceActivation,
     Widen,
 )
@@ -59,13 +60,21 @@ def dead(case: Case) -> Iterator[Hypothesis]:
     if max(began, share) < 0.4 and found is None:
         return
     name = layer if began >= share else late
-    yield Hypothesis(
-        "dead-relu", ReplaceActivation(_output(case), "leaky_relu"), SYMPTOM,
+    words = (
         f"{max(began, share):.0%} of the units of layer {name} are off for every input looked at "
-        f"({began:.0%} before the first step)".replace("%", " %"),
-        "a leaky ReLU, biases at 0, a smaller learning rate", {"dead": share, "at_start": began},
-        _line(case, "ReLU", "relu", "ReLU6"),
-        repair.leaky(case),
+        f"({began:.0%} before the first step)".replace("%", " %")
+    )
+    evidence = {"dead": share, "at_start": began}
+    if began >= 0.4:  # they never lived: what they began with is to blame
+        offsets = _no_offset(case)
+        yield Hypothesis(
+            "dead-relu", Reinitialize("default"), SYMPTOM, words, "biases at 0, smaller weights",
+            evidence, _line(case, "ReLU", "relu", "ReLU6"), offsets,
+        )  # fmt: skip
+    yield Hypothesis(
+        "dead-relu", ReplaceActivation(_output(case), "leaky_relu"), SYMPTOM, words,
+        "a leaky ReLU, biases at 0, a smaller learning rate", evidence,
+        _line(case, "ReLU", "relu", "ReLU6"), repair.leaky(case),
     )  # fmt: skip
 
 
@@ -96,10 +105,14 @@ def saturated(case: Case) -> Iterator[Hypothesis]:
 
 
 def _no_offset(case: Case) -> tuple[Edit, ...]:
-    """Biases (or weights) that are filled with a large number filled with 0."""
+    """Biases, and whatever else is filled with a large number, filled with 0 instead."""
     for source in case.sources():
         for node in source.calls("constant_", "fill_"):
-            literal = source.literal(node.args[-1]) if node.args else None
+            if not node.args:
+                continue
+            literal = source.literal(node.args[-1])
+            if literal is None and "bias" in source.text_of(node):
+                return (source.replace(node.args[-1], "0.0"),)
             if literal is not None and abs(float(source.text_of(literal))) >= 2:
                 return (source.replace(literal, "0.0"),)
     return ()
