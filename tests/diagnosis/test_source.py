@@ -127,6 +127,22 @@ def case_of(file: str) -> Case:
     return case
 
 
+def weaker_noise(case: Case):
+    drawn = regularization._drawn(case)
+    return regularization._weaker(*drawn) if drawn else ()
+
+
+def test_noise_of_training_is_told_from_that_of_making_data(file) -> None:
+    text = (
+        "def signals(n):\n    for i in range(n):\n        s.append(np.random.randn(3))\n"
+        "class Set:\n    def __getitem__(self, i):\n        return x[i] + 2 * np.random.randn(3)\n"
+    )
+    drawn = regularization._drawn(case_of(file(text)))
+    assert drawn is not None
+    assert drawn[1].lineno == 6
+    assert regularization._drawn(case_of(file("x = torch.randn(3)\n"))) is None
+
+
 @pytest.mark.parametrize(
     ("edit", "text", "wanted"),
     [
@@ -176,6 +192,9 @@ def case_of(file: str) -> Case:
          "x = x[p]\nfor e in z:\n    i = torch.randperm(n)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 9.0)\n",
          "nn.init.constant_(layer.bias, 0.0)\n"),
+        (weaker_noise,
+         "s = 6.0\nfor x in d:\n    l = f(x + s * torch.randn(3))\n    l.backward()\n",
+         "s = 0.3\nfor x in d:\n    l = f(x + s * torch.randn(3))\n    l.backward()\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, prior)\n",
          "nn.init.constant_(layer.bias, 0.0)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 0.1)\n",

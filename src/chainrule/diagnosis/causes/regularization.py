@@ -20,7 +20,7 @@ from chainrule.diagnosis.replaying.changes.rebuilding import (
     SwitchMode,
 )
 from chainrule.diagnosis.replaying.changes.updating import AddDecay, StopEarly
-from chainrule.diagnosis.source import Edit, Source, read_source
+from chainrule.diagnosis.source import Edit, Source, called, read_source
 from chainrule.finding import Finding
 
 _DRAWS = ("randn_like", "rand_like", "randn", "rand", "bernoulli", "normal", "normal_", "uniform_",
@@ -182,22 +182,51 @@ def _mode_edit(case: Case, found: Finding) -> tuple[Edit, ...]:
 
 @cause("augmentation-too-strong", "noise that drowns what is to be learned")
 def augmentation(case: Case) -> Iterator[Hypothesis]:
-    place = None
-    for source in case.sources():
-        inside = [
-            node for node in source.calls(*_DRAWS)
-            if _in_loop(source, node) or _in_function(source, node)
-        ]  # fmt: skip
-        if inside:
-            place = Place(source.file, inside[0].lineno)
-    if place is None:
+    drawn = _drawn(case)
+    if drawn is None:
         return
+    source, node = drawn
     for uniform in (0.5, 0.9999, 0.0001):
         yield Hypothesis(
             "augmentation-too-strong", NoNoise(uniform), TRIED,
-            "random numbers are drawn for every minibatch", "weaker noise", {}, place,
+            "random numbers are drawn for every minibatch", "weaker noise", {},
+            Place(source.file, node.lineno), _weaker(source, node),
             later=uniform != 0.5, held=case.scouted.held > 0,
         )  # fmt: skip
+
+
+def _drawn(case: Case) -> tuple[Source, ast.Call] | None:
+    """Where random numbers are drawn for a minibatch: for an example or in training, if there."""
+    found = [
+        (source, node) for source in case.sources() for node in source.calls(*_DRAWS)
+        if _in_loop(source, node) or _in_function(source, node)
+    ]  # fmt: skip
+    return max(found, key=lambda item: _near_training(*item), default=None)
+
+
+def _weaker(source: Source, node: ast.Call) -> tuple[Edit, ...]:
+    """The factor of the noise divided by 20."""
+    product = source.parent(node)
+    if not isinstance(product, ast.BinOp) or not isinstance(product.op, ast.Mult):
+        return ()
+    literal = source.literal(product.left if product.right is node else product.right)
+    if literal is None:
+        return ()
+    return (source.replace(literal, repair.number(float(source.text_of(literal)) / 20)),)
+
+
+def _near_training(source: Source, node: ast.AST) -> bool:
+    """Whether in what makes one example, in a forward pass, or in a loop with ``backward``."""
+    current = source.parent(node)
+    while current is not None:
+        if isinstance(current, ast.FunctionDef):
+            return current.name in ("__getitem__", "forward", "__call__", "collate")
+        if isinstance(current, ast.For | ast.While) and any(
+            isinstance(item, ast.Call) and called(item) == "backward" for item in ast.walk(current)
+        ):
+            return True
+        current = source.parent(current)
+    return False
 
 
 def _in_loop(source: Source, node: ast.AST) -> bool:
