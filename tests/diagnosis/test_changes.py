@@ -505,7 +505,11 @@ def test_scores_for_classes_in_place_of_one_number() -> None:
             net(outputs=1), loss=F.mse_loss, xy=(x, y.float()[:, None]), rule=sgd(0.5), steps=200
         )
         said = live.changes[0].read(live, network(x))
+        with torch.no_grad():
+            number = network(x)  # an evaluation of the script's own
     assert said.shape == (60, 3)
+    assert number.shape == (60, 1)
+    assert float((number[:, 0] == y).float().mean()) > 0.9
     assert float((said.argmax(1) == y).float().mean()) > 0.9
 
 
