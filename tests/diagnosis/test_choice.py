@@ -109,6 +109,8 @@ def test_what_the_structure_says_comes_before_what_does_better() -> None:
 def test_of_equals_the_one_that_speaks_is_named() -> None:
     assert chosen({"A": 0.93, "B": 0.95}, hypothesis(A, SYMPTOM), hypothesis(B, TRIED)) == {"A"}
     assert chosen({"A": 0.5, "B": 0.95}, hypothesis(A, SYMPTOM), hypothesis(B, TRIED)) == {"B"}
+    assert chosen({"A": 0.64, "B": 0.71}, hypothesis(A, SYMPTOM), hypothesis(B, TRIED)) == {"A"}
+    assert chosen({"A": 0.59, "B": 0.71}, hypothesis(A, SYMPTOM), hypothesis(B, TRIED)) == {"B"}
 
 
 def test_causes_come_before_their_consequences() -> None:

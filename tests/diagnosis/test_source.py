@@ -170,7 +170,7 @@ def test_noise_of_training_is_told_from_that_of_making_data(file) -> None:
          "loss = f(a)\n(-loss).backward()\n"),
         (losses._smaller_penalty, "l = l + 0.5 * sum(p.pow(2).sum() for p in net.parameters())\n",
          "l = l + 1e-05 * sum(p.pow(2).sum() for p in net.parameters())\n"),
-        (optimization._more_epochs,
+        (lambda case: optimization._more_epochs(case, 5),
          "for e in range(1, N + 1):\n    for x in d:\n        l.backward()\nN = 7\n",
          "for e in range(1, N + 1):\n    for x in d:\n        l.backward()\nN = 35\n"),
         (regularization._mode_of_dropout, "y = F.dropout(x, 0.5)\n",

@@ -37,6 +37,7 @@ _ORDER = (
     "learning-rate-too-high", "learning-rate-too-low", "optimizer-unsuited",
 )  # fmt: skip
 _MOST = 4
+_SPOKEN = 0.1  # by so much what less speaks for has to be better
 
 
 class Choice:
@@ -155,7 +156,11 @@ class Choice:
         certain = [entry for entry in counted if entry[2].weight >= CERTAIN]
         pool = certain or counted
         top = max(value for value, _, _ in pool)
-        near = [entry for entry in pool if entry[0] >= top - max(NEAR, 0.08 * abs(top))]
+        spoken = max(item.weight for value, _, item in pool if value == top)
+        near = [
+            (value, option, item) for value, option, item in pool
+            if value >= top - (max(NEAR, 0.08 * abs(top)) if item.weight <= spoken else _SPOKEN)
+        ]  # fmt: skip
         return min(near, key=lambda entry: (
             -entry[2].weight, rank(entry[2].code), _extremity(entry[2], top - entry[0]), -entry[0]
         ))[1]  # fmt: skip

@@ -159,7 +159,9 @@ class Search:
             steps = None if extra else self.steps
             marks = self._marks
             if extra:
-                marks = tuple(sorted({*marks, *(int(mark * 5) for mark in marks)}))
+                marks = tuple(
+                    sorted({*marks, *(mark * times for mark in marks for times in (5, 20))})
+                )
             job = ReplayJob(
                 0, REPLAY, rest, steps, seconds=max(20.0, self.seconds / 4), marks=marks
             )
@@ -190,6 +192,8 @@ class Search:
 
     def _judge(self, outcome: Outcome) -> bool:
         """Whether a replay should go on: hopeless ones are stopped after a third of the way."""
+        if any(getattr(change, "times", 0) for change in outcome.job.changes):
+            return True  # what it brings comes at its end
         last = outcome.readings[-1]
         if last.step < self.steps / 3 or math.isnan(last.skill):
             return True

@@ -216,19 +216,22 @@ def too_few(case: Case) -> Iterator[Hypothesis]:
         return
     known = [item.skill for item in case.baseline.readings if item.step > 0]
     rise = 1.0 if len(known) < 3 else known[-1] - known[len(known) // 2]
-    ratios = update_ratios(case)
-    if rise < 0.02:
+    steps = case.scouted.steps
+    if rise < 0.02 and steps >= 300:
         return
-    not ratios or median(ratios) > 3e-4
-    yield Hypothesis(
-        "too-few-steps", MoreSteps(5.0), SYMPTOM if case.scouted.steps < 300 else TRIED,
-        f"the script makes {case.scouted.steps:,} updates, and is still getting better at its end",
-        "more epochs", {"steps": case.scouted.steps},
-        case.optimizer.stepped if case.optimizer else None, _more_epochs(case), later=True,
-    )  # fmt: skip
+    weight = SYMPTOM if steps < 300 and rise >= 0.02 else TRIED
+    for times in (5, 20):
+        yield Hypothesis(
+            "too-few-steps", MoreSteps(float(times)), weight,
+            f"the script makes {steps:,} updates"
+            + (", and is still getting better at its end" if rise >= 0.02 else ""),
+            "more epochs", {"steps": steps},
+            case.optimizer.stepped if case.optimizer else None, _more_epochs(case, times),
+            later=True,
+        )  # fmt: skip
 
 
-def _more_epochs(case: Case) -> tuple[Edit, ...]:
+def _more_epochs(case: Case, times: int) -> tuple[Edit, ...]:
     """The number in ``range(...)`` of the outermost loop around ``backward``."""
     for source in case.sources():
         node = next(iter(source.calls("backward")), None)
@@ -247,7 +250,7 @@ def _more_epochs(case: Case) -> tuple[Edit, ...]:
                 literal = source.literal(last)
                 if literal is not None and source.text_of(literal).isdigit():
                     value = int(source.text_of(literal))
-                    return (source.replace(literal, str(5 * value)),)
+                    return (source.replace(literal, str(times * value)),)
     return ()
 
 
