@@ -214,6 +214,7 @@ def test_the_yardstick_changes_nothing() -> None:
         ),
         (lambda: loop(_Cut(True)), lambda: loop(_Cut(False)), rebuilding.KeepGraph()),
         (lambda: loop(_Frozen(True)), lambda: loop(_Frozen(False)), rebuilding.KeepGraph()),
+        (lambda: loop(_Data(True)), lambda: loop(_Data(False)), rebuilding.KeepGraph()),
     ],
 )  # fmt: skip
 def test_change_is_the_mended_training(faulty: Train, mended: Train, change: Change) -> None:
@@ -267,6 +268,14 @@ class _Cut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.first(x).relu()
         return self.last(hidden.detach() if self.cut else hidden)  # type: ignore[no-any-return]
+
+
+class _Data(_Cut):
+    """Weights taken by ``.data``, not by running their layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.first.weight.data if self.cut else self.first.weight
+        return self.last((x @ weight.T).relu())  # type: ignore[no-any-return]
 
 
 class _Frozen(_Cut):

@@ -9,6 +9,7 @@ import pytest
 
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
 from chainrule.diagnosis.choice import Choice
+from chainrule.diagnosis.examination import Examination
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.messages import REPLAY, Outcome, ReplayJob
@@ -246,3 +247,25 @@ def test_of_several_changes_for_a_code_each_is_tried_together_with_the_rest() ->
         [hypothesis(A, SYMPTOM, "a"), hypothesis(B, SYMPTOM, "a"), hypothesis(C, SYMPTOM, "c")]
     )
     assert search.skill(frozenset((B, C))) == 0.95
+
+
+def test_of_equals_the_one_that_holds_with_other_seeds_too() -> None:
+    truth = {"A": 0.98, "B": 1.0, "C": 0.5}
+    search = Made(lambda names: truth.get("".join(sorted(names)), 0.0), 0.0)
+    search._tell = lambda _text: None
+    doubtful = [hypothesis(item, SYMPTOM) for item in (A, B, C)]
+    search.run([frozenset((item.change,)) for item in doubtful])
+    for seed in (1, 2):
+        search.seeds |= {
+            (NOTHING, seed): 0.0, (frozenset((A,)), seed): 0.0, (frozenset((B,)), seed): 0.9,
+        }  # fmt: skip
+    choice = Choice(search, doubtful)
+    assert choice.alternatives(frozenset((A,))) == [frozenset((B,))]
+    examination = Examination.__new__(Examination)
+    examination.seeds = 3
+    chance = examination._proved(search, choice, frozenset((A,)))
+    assert chance.is_split
+    assert not chance.holds
+    steady = examination._steadiest(search, choice, chance)
+    assert steady.holds
+    assert steady.cures == frozenset((B,))

@@ -9,7 +9,7 @@ import pytest
 
 from chainrule.diagnosis import repair, repair_loss, repair_order
 from chainrule.diagnosis.case import Case
-from chainrule.diagnosis.causes import data, losses, optimization, regularization, signal
+from chainrule.diagnosis.causes import data, graph, losses, optimization, regularization, signal
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
 from chainrule.diagnosis.replaying.scout import Scouted
@@ -195,6 +195,10 @@ def test_noise_of_training_is_told_from_that_of_making_data(file) -> None:
         (weaker_noise,
          "s = 6.0\nfor x in d:\n    l = f(x + s * torch.randn(3))\n    l.backward()\n",
          "s = 0.3\nfor x in d:\n    l = f(x + s * torch.randn(3))\n    l.backward()\n"),
+        (graph._data_in_forward, "def forward(self, i):\n    return self.u.weight.data[i]\n",
+         "def forward(self, i):\n    return self.u.weight[i]\n"),
+        (graph._data_in_forward, "def reset(self):\n    self.u.weight.data.zero_()\n",
+         "def reset(self):\n    self.u.weight.data.zero_()\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, prior)\n",
          "nn.init.constant_(layer.bias, 0.0)\n"),
         (signal._no_offset, "nn.init.constant_(layer.bias, 0.1)\n",

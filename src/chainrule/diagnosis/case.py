@@ -142,6 +142,15 @@ class Case:
         file = place.file if place is not None else self.script
         return read_source(file) if file else None
 
+    def place(self, text: str) -> Place | None:
+        """The place that a finding names as ``file:line``; None where it names none."""
+        file, _, line = text.rpartition(":")
+        if not line.isdigit():
+            return None
+        known = [source.file for source in self.sources()]
+        full = next((item for item in known if item.endswith(file)), file)
+        return Place(full, int(line))
+
     def sources(self) -> list[Source]:
         """All files of the user's that took part."""
         places = [item.made for item in self.record.optimizers]

@@ -183,6 +183,16 @@ class Choice:
             current = min(spare, key=lambda entry: entry[:3])[3]
         return current
 
+    def alternatives(self, cures: Changes) -> list[Changes]:
+        """Other sets of the size that did as well with the first seed, the best first."""
+        value = self.search.skill(cures)
+        sets = [
+            key for key, seed in self.search.runs
+            if seed == 0 and len(key) == len(cures) and key != cures
+            and len(self.named(key)) == len(key) and self.search.skill(key) >= value - NEAR
+        ]  # fmt: skip
+        return sorted(dict.fromkeys(sets), key=lambda key: -self.search.skill(key))
+
     def named(self, cures: Changes) -> list[Hypothesis]:
         """For each change the hypothesis that it speaks for most."""
         chosen = []

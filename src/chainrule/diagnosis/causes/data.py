@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from chainrule.diagnosis import repair, repair_order
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
-from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import (
@@ -232,7 +231,7 @@ def not_shuffled(case: Case) -> Iterator[Hypothesis]:
     loader = case.loader
     if found is None and (loader is None or loader.shuffle):
         return
-    place = _place_of(found.place, case) if found else None
+    place = case.place(found.place) if found else None
     place = place or (loader.made if loader else None)
     yield Hypothesis(
         "data-not-shuffled", Resupply(), SYMPTOM if found else TRIED,
@@ -258,7 +257,7 @@ def same_batch(case: Case) -> Iterator[Hypothesis]:
         return
     yield Hypothesis(
         "same-batch-repeated", GoOn(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _next_line(case) or _place_of(found.place, case), _endless(case),
+        _next_line(case) or case.place(found.place), _endless(case),
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from statistics import median
 
 from chainrule.diagnosis import repair, repair_loss
 from chainrule.diagnosis.case import CERTAIN, LOWEST, SYMPTOM, TRIED, Case, Hypothesis
-from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.losing import (
@@ -40,7 +39,7 @@ def expects_logits(case: Case) -> Iterator[Hypothesis]:
     edits = repair.drop_call(case, _SOFT)
     yield Hypothesis(
         "loss-expects-logits", UndoSquashing(), CERTAIN, found.meaning, found.remedy,
-        found.evidence, _place_of(found.place, case), edits,
+        found.evidence, case.place(found.place), edits,
     )  # fmt: skip
 
 
@@ -50,7 +49,7 @@ def output_activation(case: Case) -> Iterator[Hypothesis]:
     if found is not None:
         yield Hypothesis(
             "output-activation-wrong", Normalize(), CERTAIN, found.meaning, found.remedy,
-            found.evidence, _place_of(found.place, case), _log_softmax(case),
+            found.evidence, case.place(found.place), _log_softmax(case),
         )  # fmt: skip
     yield from _squashed_numbers(case)
     yield from _cut_scores(case)
@@ -191,7 +190,7 @@ def sign_flipped(case: Case) -> Iterator[Hypothesis]:
     if found is not None:
         yield Hypothesis(
             "loss-sign-flipped", ScaleLoss(-1.0), CERTAIN, found.meaning, found.remedy,
-            found.evidence, _place_of(found.place, case), repair_loss.without_minus(case),
+            found.evidence, case.place(found.place), repair_loss.without_minus(case),
         )  # fmt: skip
         return
     losses = [item for item in case.baseline.readings if item.loss == item.loss]
@@ -266,7 +265,7 @@ def broadcast(case: Case) -> Iterator[Hypothesis]:
     loss = case.loss
     yield Hypothesis(
         "shapes-broadcast", SqueezeShapes(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _place_of(found.place, case), _same_shape(case, loss.place if loss else None),
+        case.place(found.place), _same_shape(case, loss.place if loss else None),
     )  # fmt: skip
 
 

@@ -13,9 +13,7 @@ from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.more_steps import MoreSteps
 from chainrule.diagnosis.replaying.changes.ordering import Resupply
-from chainrule.diagnosis.replaying.changes.rebuilding import KeepGraph
 from chainrule.diagnosis.replaying.changes.updating import (
-    AddMissing,
     ClearGradients,
     HoldRate,
     NoClipping,
@@ -190,12 +188,15 @@ def unsuited(case: Case) -> Iterator[Hypothesis]:
     optimizer = case.optimizer
     if optimizer is None:
         return
+    whole = optimizer.name == "Rprop" and case.scouted.distinct > 1
     for rate in (1e-3, 1e-2):
         if optimizer.name in ("Adam", "AdamW") and abs(math.log(rate_of(case) / rate)) < 1:
             continue
         yield Hypothesis(
-            "optimizer-unsuited", ReplaceRule("Adam", rate), TRIED,
-            f"{optimizer.name} with a learning rate of {rate_of(case):g}",
+            "optimizer-unsuited", ReplaceRule("Adam", rate), SYMPTOM if whole else TRIED,
+            "Rprop goes by the signs of gradients over the whole data set, which those of "
+            "minibatches are not" if whole
+            else f"{optimizer.name} with a learning rate of {rate_of(case):g}",
             f"Adam with a learning rate of {rate:g}", {"learning_rate": rate_of(case)},
             optimizer.made, _adam(optimizer.made, rate),
         )  # fmt: skip
@@ -286,18 +287,8 @@ def not_cleared(case: Case) -> Iterator[Hypothesis]:
         return
     yield Hypothesis(
         "gradients-not-cleared", ClearGradients(), CERTAIN, found.meaning, found.remedy,
-        found.evidence, _place_of(found.place, case), repair.zero_grad(case),
+        found.evidence, case.place(found.place), repair.zero_grad(case),
     )  # fmt: skip
-
-
-def _place_of(text: str, case: Case) -> Place | None:
-    """A place from its text."""
-    file, _, line = text.rpartition(":")
-    if not line.isdigit():
-        return None
-    known = [source.file for source in case.sources()]
-    full = next((item for item in known if item.endswith(file)), file)
-    return Place(full, int(line))
 
 
 @cause("gradients-clipped-too-hard", "clipping leaves nearly nothing of the gradient")
@@ -321,78 +312,4 @@ def _looser(place: Place | None) -> tuple[Edit, ...]:
         edits = repair.set_argument(place, name, lambda _: 1.0, 1)
         if edits:
             return edits
-    return ()
-
-
-@cause("parameters-not-optimized", "parameters that no optimizer updates")
-def not_optimized(case: Case) -> Iterator[Hypothesis]:
-    found = case.found("parameters-not-optimized")
-    if found is not None:
-        place = _place_of(found.place, case)
-        yield Hypothesis(
-            "parameters-not-optimized", AddMissing(), CERTAIN, found.meaning, found.remedy,
-            found.evidence, place, _all_parameters(case, place),
-        )  # fmt: skip
-    frozen = [item.path for item in case.traits if item.frozen]
-    if frozen:
-        yield Hypothesis(
-            "parameters-not-optimized", AddMissing(True), SYMPTOM,
-            f"{', '.join(frozen[:3])} get no gradient (requires_grad = False)",
-            "leave requires_grad as it is", {"frozen": len(frozen)}, _frozen_line(case),
-        )  # fmt: skip
-
-
-def _all_parameters(case: Case, place: Place | None) -> tuple[Edit, ...]:
-    source = None if place is None else read_source(place.file)
-    node = None if source is None or place is None else source.call_at(place.line)
-    model = next(iter(case.record.models), None)
-    if source is None or node is None or not node.args or model is None or case.record.strangers:
-        return ()
-    text = source.text_of(node.args[0])
-    root = text.split(".")[0]
-    name = model.name if model.name.isidentifier() else root
-    if root == "self" and not text.startswith("self.parameters"):
-        name = "self" if text.count(".") <= 2 and model.name == "self" else f"self.{model.name}"
-    return (source.replace(node.args[0], f"{name}.parameters()"),)
-
-
-def _frozen_line(case: Case) -> Place | None:
-    for source in case.sources():
-        for number, line in enumerate(source.text.splitlines(), 1):
-            if "requires_grad" in line and "False" in line:
-                return Place(source.file, number)
-    return None
-
-
-@cause("graph-detached", "the gradient is cut off on its way back")
-def detached(case: Case) -> Iterator[Hypothesis]:
-    found = case.found("graph-detached")
-    if found is None:
-        return
-    yield Hypothesis(
-        "graph-detached", KeepGraph(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _cut_line(case) or _place_of(found.place, case), _uncut(case),
-    )  # fmt: skip
-
-
-def _cut_line(case: Case) -> Place | None:
-    words = (".detach()", ".data", "no_grad()", "torch.tensor(", ".numpy()", ".item()")
-    for word in words:
-        for source in case.sources():
-            for number, line in enumerate(source.text.splitlines(), 1):
-                if word in line and not line.lstrip().startswith("#"):
-                    return Place(source.file, number)
-    return None
-
-
-def _uncut(case: Case) -> tuple[Edit, ...]:
-    for source in case.sources():
-        for node in source.calls("detach"):
-            if isinstance(node.func, ast.Attribute) and not node.args:
-                return (source.replace(node, source.text_of(node.func.value)),)
-        for node in source.calls("tensor"):
-            if len(node.args) == 1 and isinstance(node.args[0], ast.Name | ast.Call):
-                inside = source.statement(node)
-                if isinstance(inside, ast.Assign) and "self" in source.text_of(inside):
-                    return (source.replace(node, source.text_of(node.args[0])),)
     return ()

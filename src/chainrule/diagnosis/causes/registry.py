@@ -12,7 +12,8 @@ from chainrule.diagnosis.case import Case, Hypothesis
 Raise = Callable[[Case], Iterable[Hypothesis]]
 CAUSES: dict[str, Cause] = {}
 _FAMILIES = (
-    "optimization", "losses", "initialization", "signal", "data", "regularization", "numerics",
+    "optimization", "graph", "losses", "initialization", "signal", "data", "regularization",
+    "numerics",
 )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from chainrule.diagnosis import repair
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Case, Hypothesis
-from chainrule.diagnosis.causes.optimization import _place_of
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import AddNoise
@@ -136,7 +135,7 @@ def wrong_mode(case: Case) -> Iterator[Hypothesis]:
         return
     yield Hypothesis(
         "wrong-mode", SwitchMode(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _mode_line(case, found.meaning) or _place_of(found.place, case), _mode_edit(case, found),
+        _mode_line(case, found.meaning) or case.place(found.place), _mode_edit(case, found),
         held="is evaluated in training mode" in found.meaning,
     )  # fmt: skip
 
@@ -171,7 +170,7 @@ def _mode_edit(case: Case, found: Finding) -> tuple[Edit, ...]:
     if model is None or not model.name.isidentifier() or model.called is None:
         return ()
     evaluated = "is evaluated in training mode" in found.meaning
-    place = _place_of(found.place, case) if evaluated else model.called
+    place = case.place(found.place) if evaluated else model.called
     source = None if place is None else read_source(place.file)
     statement = None if source is None or place is None else source.statement_at(place.line)
     if source is None or statement is None:

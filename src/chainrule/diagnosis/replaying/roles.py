@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from chainrule.analysis.running import tensors_of
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.beginning import start_of
 from chainrule.diagnosis.budget import Budget
@@ -36,6 +37,7 @@ from chainrule.diagnosis.watch import Watching
 Tell = Callable[[tuple[Any, ...]], None]
 _START_SECONDS = 3.0
 _SHARE = 0.3
+_PASSES = 8  # that are looked at between two calls of backward
 
 
 def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
@@ -102,15 +104,16 @@ class Look(Change):
             ):  # fmt: skip
                 self.happened.extend(happenings_of(network, args, kwargs))
         self.evaluations.end()
-        memory = live.memory(self)
-        memory["given"] = (args, kwargs)
-        if live.training and not live.busy:
-            memory["passes"] = memory.get("passes", 0) + 1
+        live.memory(self)["given"] = (args, kwargs)
         return args, kwargs
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
         if not live.training and not live.busy and network is live.root and live.step:
             self.evaluations.begin(network, live.memory(self)["given"], output)
+        if live.training and not live.busy and network is live.root:
+            ends = live.memory(self).setdefault("ends", [])
+            ends.append({item.grad_fn for item in tensors_of(output) if item.grad_fn is not None})
+            del ends[:-_PASSES]  # each holds a graph
         return output
 
     def after_step(self, live: Live, optimizer: Optimizer) -> None:
@@ -129,8 +132,23 @@ class Look(Change):
 
     def backward(self, live: Live, total: Tensor) -> Tensor:
         self.evaluations.end()
-        self.evaluations.note_passes(live.memory(self).pop("passes", 0))
+        ends = live.memory(self).pop("ends", [])
+        if len(ends) > 1:
+            self.evaluations.note_passes(_taking_part(ends, total))
         return total
+
+
+def _taking_part(ends: list[set[Any]], total: Tensor) -> int:
+    """How many of the forward passes lead to a number; those of an evaluation do not."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [total.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting.extend(item for item, _ in node.next_functions)
+    return sum(bool(end & seen) for end in ends)
 
 
 def watching(

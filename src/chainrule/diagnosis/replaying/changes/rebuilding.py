@@ -347,7 +347,7 @@ class KeepGraph(Change):
         if not args[0].requires_grad or (args[0].is_leaf and not live.inside):
             return NotImplemented
         name = name_of_function(function)
-        if name == "detach" or function is Tensor.data.__get__:  # type: ignore[attr-defined]
+        if name == "detach" or function == Tensor.data.__get__:  # type: ignore[attr-defined]
             return args[0]
         if name == "requires_grad" or (name == "detach_"):
             return args[0]

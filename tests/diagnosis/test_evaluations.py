@@ -1,0 +1,93 @@
+"""What a script evaluates on: found beside the input, and told from its training passes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule.diagnosis.replaying.evaluations import target_beside
+from chainrule.diagnosis.replaying.roles import _taking_part
+from chainrule.diagnosis.replaying.scout import Scout
+from chainrule.diagnosis.replaying.yardstick import Minibatch
+
+X, Y = torch.randn(40, 3), torch.randint(4, (40,))
+
+
+def beside(given: Tensor, target: Tensor = Y) -> Tensor | None:
+    """As the scout asks, from the function that evaluates."""
+    scout = Scout(pool=[Minibatch((X,), {}, target)])
+    frame = sys._getframe(1)
+    return target_beside(frame, ((given,), {}), torch.zeros(len(given), 4), scout)
+
+
+def test_the_target_is_the_one_variable_beside_the_input() -> None:
+    def score(x: Any, y: Any) -> Any:
+        return beside(x), y
+
+    found, y = score(X[:9], Y[:9])
+    assert found is not None
+    assert torch.equal(found, y)
+    found, _ = score(X[:9], Y[:9].numpy())  # NumPy's
+    assert found is not None
+    assert found.dtype == Y.dtype
+
+
+def test_of_several_the_one_with_the_name_of_the_input() -> None:
+    def evaluate() -> Any:
+        x_val, y_val, y_other = X[:9], Y[:9], Y[20:29]
+        return beside(x_val), y_val, y_other
+
+    found, wanted, _ = evaluate()
+    assert found is not None
+    assert torch.equal(found, wanted)
+
+
+def test_an_array_that_the_input_was_made_of_gives_its_name() -> None:
+    def evaluate() -> Any:
+        test_x, y_test, y_train = X[:9].numpy(), Y[:9].numpy(), Y[20:29].numpy()
+        return beside(torch.tensor(test_x)), y_test, y_train
+
+    found, wanted, _ = evaluate()
+    assert found is not None
+    assert found.tolist() == wanted.tolist()
+
+
+def test_nothing_is_guessed() -> None:
+    def two(x: Any, y: Any, labels: Any) -> Any:
+        return beside(x), y, labels
+
+    def answers(x: Any, predictions: Any) -> Any:
+        return beside(x), predictions
+
+    def other_units(x: Any, y: Any) -> Any:
+        return beside(x, torch.randn(40)), y
+
+    def too_short(x: Any, y: Any) -> Any:
+        return beside(x), y
+
+    assert two(X[:9], Y[:9], Y[20:29])[0] is None
+    assert answers(X[:9], Y[:9])[0] is None
+    assert other_units(X[:9], 150 + 70 * torch.randn(9))[0] is None
+    assert too_short(X[:9], Y[:5])[0] is None
+
+
+def test_targets_that_are_numbers_have_the_scale_of_the_training() -> None:
+    def score(x: Any, y: Any) -> Any:
+        return beside(x, torch.linspace(-2, 2, 40)), y
+
+    numbers = np.linspace(-1.5, 1.8, 9)
+    found, _ = score(X[:9], numbers)
+    assert found is not None
+    assert np.allclose(found.numpy(), numbers)
+
+
+def test_passes_of_an_evaluation_take_no_part_in_a_loss() -> None:
+    layer = torch.nn.Linear(3, 1)
+    first, second, aside = layer(X), layer(-X), layer(2 * X)
+    ends = [{item.grad_fn} for item in (first, second, aside)]
+    assert _taking_part(ends, first.sum()) == 1
+    assert _taking_part(ends, (first * second).sum()) == 2
