@@ -121,6 +121,29 @@ def test_a_diff_can_be_read_by_patch() -> None:
     assert "+b = 3" in found
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "net.fit(X, y)\n",  # a framework makes the optimizer: the second argument is no rate
+        "trainer.train()\n",
+        "net.fit(X, 5)\n",
+        "opt = make(net, rate)\n",
+    ],
+)
+def test_what_is_no_rate_is_left_alone(file, text: str) -> None:
+    place = Place(file(text), 1)
+    assert repair.set_argument(place, "lr", lambda old: old / 10, 1, 3.0, "SGD") == ()
+
+
+def test_the_rate_of_a_framework_is_changed_where_it_is_given(file) -> None:
+    text = "RATE = 3.0\nnet = Classifier(f, lr=RATE, momentum=3.0)\nnet.fit(X, y)\n"
+    edits = repair.set_keyword(case_of(file(text)), ("lr",), lambda old: old / 10, 3.0)
+    assert applied(text, edits) == text.replace("RATE = 3.0", "RATE = 0.3")
+    assert repair.set_keyword(case_of(file(text)), ("lr",), lambda old: old, 0.1) == ()
+    two = text + "other = Classifier(f, lr=3.0)\n"
+    assert repair.set_keyword(case_of(file(two)), ("lr",), lambda old: old / 10, 3.0) == ()
+
+
 def case_of(file: str) -> Case:
     case = Case(Record(), (), Scouted(0, 0.0, False), Outcome(ReplayJob(0, BASELINE), 0))
     case.script = file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Sequence
 
 from chainrule.diagnosis.case import Case
@@ -34,7 +35,7 @@ def argument(node: ast.Call, name: str, position: int | None = None) -> ast.expr
 
 def set_argument(
     place: Place | None, name: str, change: Callable[[float], float], position: int | None = None,
-    value: float | None = None,
+    value: float | None = None, maker: str = "",
 ) -> Edits:  # fmt: skip
     """A number given to the call on a line, changed where it is written down.
 
@@ -42,7 +43,8 @@ def set_argument(
         place: line of the call.
         name, position: of the argument.
         change: old number -> new one.
-        value: the number that it has, where it is no literal.
+        value: the number that it has: another one that is written there is not meant.
+        maker: the function that has such an argument; only to it one is added.
     """
     source = None if place is None else read_source(place.file)
     if source is None or place is None:
@@ -52,25 +54,50 @@ def set_argument(
         inner = [item for item in ast.walk(node) if isinstance(item, ast.Call) and item is not node]
         node = next((item for item in inner if argument(item, name, None) is not None), None)
     if node is None:
-        return _add_keyword(source, place, name, change, value)
+        return _add_keyword(source, place, name, change, value, maker)
     given = argument(node, name, position)
     literal = source.literal(given)
     if literal is not None:
-        try:
-            before = float(eval(source.text_of(literal), {"__builtins__": {}}))
-        except (SyntaxError, NameError, TypeError, ValueError):
-            return ()
-        return (source.replace(literal, number(change(before))),)
-    if given is not None and value is not None:
+        return _changed(source, literal, change, value)
+    meant = argument(node, name) is not None or called(node) == maker
+    if given is not None and value is not None and meant:
         return (source.replace(given, number(change(value))),)
     return ()
 
 
-def _add_keyword(
-    source: Source, place: Place, name: str, change: Callable[[float], float], value: float | None
+def _changed(
+    source: Source, literal: ast.expr, change: Callable[[float], float], value: float | None
 ) -> Edits:
+    """A number changed, if it is the one that is meant."""
+    try:
+        before = float(eval(source.text_of(literal), {"__builtins__": {}}))
+    except (SyntaxError, NameError, TypeError, ValueError):
+        return ()
+    if value is not None and not math.isclose(before, value, rel_tol=1e-6, abs_tol=1e-12):
+        return ()
+    return (source.replace(literal, number(change(before))),)
+
+
+def set_keyword(
+    case: Case, names: Sequence[str], change: Callable[[float], float], value: float
+) -> Edits:
+    """The one keyword of such a name and value, in whatever call: a framework's, perhaps."""
+    found: dict[Edit, None] = {}
+    for source in case.sources():
+        for node in source.calls():
+            for item in node.keywords:
+                literal = source.literal(item.value) if item.arg in names else None
+                if literal is not None:
+                    found.update(dict.fromkeys(_changed(source, literal, change, value)))
+    return tuple(found) if len(found) == 1 else ()
+
+
+def _add_keyword(
+    source: Source, place: Place, name: str, change: Callable[[float], float],
+    value: float | None, maker: str,
+) -> Edits:  # fmt: skip
     """The argument has its default: write it."""
-    node = source.call_at(place.line)
+    node = source.call_at(place.line, *([maker] if maker else []))
     if node is None or value is None:
         return ()
     text = source.text_of(node)

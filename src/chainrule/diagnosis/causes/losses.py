@@ -307,7 +307,9 @@ def too_strong(case: Case) -> Iterator[Hypothesis]:
             "regularization-too-strong", DropDecay(), SYMPTOM if strong else TRIED,
             f"a weight decay of {decay:g}", "a weight decay of 1e-4, or none",
             {"weight_decay": decay}, optimizer.made,
-            repair.set_argument(optimizer.made, "weight_decay", lambda _: 1e-4, None, decay),
+            repair.set_argument(
+                optimizer.made, "weight_decay", lambda _: 1e-4, None, decay, optimizer.name
+            ),
         )  # fmt: skip
     shares = [
         item.penalty / (abs(item.data) + abs(item.penalty))

@@ -51,7 +51,14 @@ def _rate_edits(case: Case, factor: float) -> tuple[Edit, ...]:
     if optimizer is None:
         return _by_hand(case, factor)
     value = None if math.isnan(rate) else rate
-    return repair.set_argument(optimizer.made, "lr", lambda old: old * factor, 1, value)
+
+    def scaled(old: float) -> float:
+        return old * factor
+
+    edits = repair.set_argument(optimizer.made, "lr", scaled, 1, value, optimizer.name)
+    if edits or value is None:
+        return edits
+    return repair.set_keyword(case, ("lr", "learning_rate", "base_lr", "max_lr"), scaled, value)
 
 
 def _by_hand(case: Case, factor: float) -> tuple[Edit, ...]:
@@ -175,7 +182,7 @@ def momentum(case: Case) -> Iterator[Hypothesis]:
         return
     name = "betas" if isinstance(betas, list | tuple) else "momentum"
     edits = () if name == "betas" else repair.set_argument(
-        optimizer.made, "momentum", lambda _: 0.9, 2, float(now))  # fmt: skip
+        optimizer.made, "momentum", lambda _: 0.9, 2, float(now), optimizer.name)  # fmt: skip
     yield Hypothesis(
         "momentum-too-high", SetMomentum(0.9), SYMPTOM,
         f"a momentum of {now:g} averages over the last {1 / max(1 - now, 1e-9):,.0f} gradients",
@@ -265,7 +272,8 @@ def batch_size(case: Case) -> Iterator[Hypothesis]:
         yield Hypothesis(
             "batch-size-unsuited", Resupply(32), SYMPTOM,
             f"a minibatch has {size} examples", "minibatches of 32", {"examples": size}, place,
-            repair.set_argument(place, "batch_size", lambda _: 32, 1, size), later=True,
+            repair.set_argument(place, "batch_size", lambda _: 32, 1, size, "DataLoader"),
+            later=True,
         )  # fmt: skip
     whole = case.scouted.distinct == 1 or (total is not None and size >= 0.5 * total)
     if whole and size >= 256 and case.scouted.steps < 300:
@@ -276,7 +284,7 @@ def batch_size(case: Case) -> Iterator[Hypothesis]:
             f"a minibatch has {size} examples, the whole data set or half of it, so that there are "
             f"only {case.scouted.steps} updates",
             f"minibatches of {new}", {"examples": size, "steps": case.scouted.steps}, place,
-            repair.set_argument(place, "batch_size", lambda _: new, 1, size),
+            repair.set_argument(place, "batch_size", lambda _: new, 1, size, "DataLoader"),
         )  # fmt: skip
 
 
