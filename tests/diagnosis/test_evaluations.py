@@ -13,6 +13,7 @@ from chainrule.diagnosis.replaying.evaluations import target_beside
 from chainrule.diagnosis.replaying.roles import _taking_part
 from chainrule.diagnosis.replaying.scout import Scout
 from chainrule.diagnosis.replaying.yardstick import Minibatch
+from chainrule.diagnosis.taps import Taps
 
 X, Y = torch.randn(40, 3), torch.randint(4, (40,))
 
@@ -91,3 +92,37 @@ def test_passes_of_an_evaluation_take_no_part_in_a_loss() -> None:
     ends = [{item.grad_fn} for item in (first, second, aside)]
     assert _taking_part(ends, first.sum()) == 1
     assert _taking_part(ends, (first * second).sum()) == 2
+
+
+class Whole(torch.nn.Module):
+    """A network that computes its loss itself, as those of transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+
+    def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        logits = self.layer(x)
+        loss = torch.nn.functional.cross_entropy(logits.view(-1, 4), labels)
+        return {"loss": loss, "logits": logits}
+
+
+def test_a_loss_inside_the_network_is_heard_in_every_step() -> None:
+    scout = Scout()
+    watcher = scout.watcher()
+    taps = Taps(watcher)
+    network = Whole()
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    taps.open()
+    watcher.start()
+    try:
+        for place in range(0, 40, 8):
+            network(X[place : place + 8], labels=Y[place : place + 8])["loss"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    finally:
+        watcher.stop()
+        taps.close()
+    assert [len(item.target) for item in scout.pool] == [8] * 5
+    assert {item.leaf for item in scout.pool} == {-1}
+    assert scout.yardstick().task == "classes"

@@ -86,6 +86,8 @@ class Watcher:
         self.turn = Turn(1, Level.FULL, time.perf_counter())
         self.tail = Tail()
         self.ear = Ear(self._heard)
+        self.hears_within = False  # losses inside the network in steps that are not heard in full
+        self._within = False
         self.hooks = ModuleHooks(self._called)
         self.marker = Marker(self.cast)
         self._depth = 0
@@ -185,6 +187,9 @@ class Watcher:
             self.hooks.probe = LayerProbe(module, self.turn.activations.append, self.fail)
             if type(module).__name__ != "OptimizedModule":
                 self.ear.open()
+        elif self.hears_within and self.turn.level >= Level.LIGHT and not changed:
+            self._within = True
+            self.ear.open()
         self.hooks.until_return(module, functools.partial(self._on_return, found))
 
     @guarded
@@ -194,6 +199,7 @@ class Watcher:
     @guarded
     def _on_return(self, found: Pass, args: Any, kwargs: Any, output: Any) -> None:
         self.spent += self.hooks.unprobe()
+        self._within = False
         if not found.transformed:
             found.kwargs, found.output = kwargs, output
         if output is None:  # it raised, or has nothing to give
@@ -226,6 +232,8 @@ class Watcher:
                 self.hooks.probe.hear(name, output)
             if name not in LOSS_KINDS:
                 return
+        elif self._within and str(getattr(function, "__name__", "")).strip("_") not in LOSS_KINDS:
+            return
         self.tail.hear(function, args, kwargs, output)
 
     # -- backward

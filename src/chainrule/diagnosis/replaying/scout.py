@@ -107,7 +107,9 @@ class Scout(Follower):
 
     def watcher(self) -> Watcher:
         """A watcher that tells this scout."""
-        return Watcher(self, self.budget)
+        watcher = Watcher(self, self.budget)
+        watcher.hears_within = True
+        return watcher
 
     def broken(self, error: Exception) -> None:
         """The watch has failed."""
