@@ -150,6 +150,17 @@ def case_of(file: str) -> Case:
     return case
 
 
+def test_evaluation_mode_is_set_before_the_whole_evaluation() -> None:
+    text = (
+        "for e in range(3):\n    loss.backward()\n    with torch.no_grad():\n"
+        "        for x, y in loader:\n            hits += net(x)\n"
+    )
+    source = Source("train.py", text)
+    statement = source.statement_at(5)
+    assert statement is not None
+    assert regularization._whole_evaluation(source, statement).lineno == 3
+
+
 def weaker_noise(case: Case):
     drawn = regularization._drawn(case)
     return regularization._weaker(*drawn) if drawn else ()

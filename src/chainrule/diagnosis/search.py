@@ -312,7 +312,7 @@ class Search:
         sets = list(dict.fromkeys(alone(one) for one in hypotheses))
         if sets:
             self._tell(f"{len(sets)} replays with one change each")
-            self.run(sets, race=True)
+        self.run(sets, race=True)  # without any, too: what runs already is waited for
 
     def explained(self, hypotheses: list[Hypothesis]) -> bool:
         """Whether a change that something speaks for has cured by itself, or nothing is wrong."""

@@ -176,7 +176,20 @@ def _mode_edit(case: Case, found: Finding) -> tuple[Edit, ...]:
     if source is None or statement is None:
         return ()
     mode = "eval" if evaluated else "train"
+    if evaluated:
+        statement = _whole_evaluation(source, statement)
     return (source.before(statement, f"{model.name}.{mode}()"),)
+
+
+def _whole_evaluation(source: Source, statement: ast.stmt) -> ast.stmt:
+    """The outermost block around a statement in which nothing is trained."""
+    outer = source.parent(statement)
+    while isinstance(outer, ast.For | ast.While | ast.With | ast.If) and not any(
+        isinstance(node, ast.Call) and called(node) in ("backward", "step")
+        for node in ast.walk(outer)
+    ):
+        statement, outer = outer, source.parent(outer)
+    return statement
 
 
 @cause("augmentation-too-strong", "noise that drowns what is to be learned")
