@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -55,7 +56,8 @@ class Evaluations:
         self._called = given
         self._derived = {id(item): item for item in leaves}
         self._size, self._training = len(leaves[0]), network.training
-        self._beside = target_beside(sys._getframe(1), given, leaves[0], self._scout)
+        with suppress(Exception):  # whatever a script keeps in its variables: it is only a guess
+            self._beside = target_beside(sys._getframe(1), given, leaves[0], self._scout)
         self._ear.open()
 
     @property
