@@ -222,6 +222,8 @@ def _adam(place: Place | None, rate: float) -> tuple[Edit, ...]:
 def too_few(case: Case) -> Iterator[Hypothesis]:
     if not case.scouted.finished or case.scouted.steps > 3000:
         return
+    if any(item.penalty for sample in case.record.samples for item in sample.backwards):
+        return  # steps behind the end would be made without it: what they bring proves nothing
     known = [item.skill for item in case.baseline.readings if item.step > 0]
     rise = 1.0 if len(known) < 3 else known[-1] - known[len(known) // 2]
     steps = case.scouted.steps
