@@ -269,3 +269,9 @@ def test_of_equals_the_one_that_holds_with_other_seeds_too() -> None:
     steady = examination._steadiest(search, choice, chance)
     assert steady.holds
     assert steady.cures == frozenset((B,))
+
+
+def test_a_code_is_mended_once() -> None:
+    one, two = hypothesis(A, SYMPTOM, "same"), hypothesis(B, SYMPTOM, "same")
+    assert chosen({"A": 0.6, "AB": 0.9}, one, two) == {"A"}
+    assert chosen({"A": 0.6, "AB": 0.9}, one, hypothesis(B, SYMPTOM, "other")) == {"A", "B"}

@@ -137,10 +137,11 @@ class Choice:
         tried = [item for item in self.search.best_of_each(self.hypotheses, TRIED)
                  if item.weight == TRIED]  # fmt: skip
         tried.sort(key=lambda item: -known(self.search.skill(alone(item)), -1.0))
+        codes = {item.code for item in self.named(current)}  # each is mended once
         found = []
         for item in strong if near else (*strong, *tried[:6]):
             option = compatible([*current, item.change])
-            if item.change not in current and len(option) > len(current):
+            if item.code not in codes and len(option) > len(current):
                 found.append((option, item))
         return found[:14]
 
