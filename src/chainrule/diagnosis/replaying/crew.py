@@ -126,12 +126,12 @@ class Crew:
         if self.program is not None:
             return Forked(lambda: self._in_fork(job))
         environment = os.environ | surroundings.ENVIRONMENT | {KEY: self._key.hex()}
-        return subprocess.Popen(
-            [sys.executable, "-m", "chainrule.diagnosis.replaying.stage", self._address],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=(self.scratch / "errors.log").open("ab"),
-            env=environment, start_new_session=True,
-        )  # fmt: skip
+        with (self.scratch / "errors.log").open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", "chainrule.diagnosis.replaying.stage", self._address],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                env=environment, start_new_session=True,
+            )  # fmt: skip
 
     def _in_fork(self, job: StageJob) -> None:
         """In a fork of this process: take part as a process of its own would."""

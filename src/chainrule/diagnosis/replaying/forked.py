@@ -1,10 +1,27 @@
-"""Forked: a fork of this process, as a child that can be waited for."""
+"""Forked: forks of this process with its random state, and one that can be waited for."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 from collections.abc import Callable
+
+import numpy as np
+
+
+def fork() -> int:
+    """``os.fork`` without new seeds: Python's ``random`` draws one in every child.
+
+    What else of Python's and NumPy's is drawn anew on a fork, by whatever package, is put back,
+    too; PyTorch goes on in a child as it would have in the parent.
+    """
+    state, numbers = random.getstate(), np.random.get_state()
+    pid = os.fork()
+    if pid == 0:
+        random.setstate(state)
+        np.random.set_state(numbers)
+    return pid
 
 
 class Forked:
@@ -12,7 +29,7 @@ class Forked:
 
     def __init__(self, run: Callable[[], None]) -> None:
         self.returncode: int | None = None
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             try:
                 run()

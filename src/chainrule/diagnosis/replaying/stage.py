@@ -23,6 +23,7 @@ from torch import nn
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.places import Place, place_of, user_frame
 from chainrule.diagnosis.replaying import surroundings
+from chainrule.diagnosis.replaying.forked import fork
 from chainrule.diagnosis.replaying.live import Live
 from chainrule.diagnosis.replaying.messages import (
     BASELINE,
@@ -206,7 +207,7 @@ class Stage:
         while True:
             order = wire.receive()
             if order[0] == "fork":
-                if os.fork() == 0:
+                if fork() == 0:
                     die_with_parent()
                     wire.close()
                     job: ReplayJob = order[1]
@@ -226,7 +227,7 @@ class Stage:
             quiet: ends what watches it, in the copy.
         """
         assert self._gate is not None
-        if os.fork():
+        if fork():
             return
         quiet()
         wire = Wire(self._address, self._key)
