@@ -620,6 +620,7 @@ def test_shuffling_is_said_to_be_impossible_where_it_changes_nothing() -> None:
 
 def test_labels_that_are_an_input_are_shuffled_in_the_loss() -> None:
     seen: list[Tensor] = []
+    given: list[Tensor] = []
 
     class Inside(nn.Module):
         def __init__(self) -> None:
@@ -627,6 +628,7 @@ def test_labels_that_are_an_input_are_shuffled_in_the_loss() -> None:
             self.layer = nn.Linear(6, 3)
 
         def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
+            given.append(inputs)
             return F.cross_entropy(self.layer(inputs), labels)
 
     class Spy(losing.LossChange):
@@ -642,6 +644,7 @@ def test_labels_that_are_an_input_are_shuffled_in_the_loss() -> None:
         optimizer.zero_grad()
         net(x, y).backward()
         optimizer.step()
+    assert torch.equal(given[0], x)  # moved along with their labels they would change nothing
     assert not torch.equal(seen[0], y)
     assert torch.equal(seen[0].sort()[0], y.sort()[0])
 

@@ -275,3 +275,22 @@ def test_a_code_is_mended_once() -> None:
     one, two = hypothesis(A, SYMPTOM, "same"), hypothesis(B, SYMPTOM, "same")
     assert chosen({"A": 0.6, "AB": 0.9}, one, two) == {"A"}
     assert chosen({"A": 0.6, "AB": 0.9}, one, hypothesis(B, SYMPTOM, "other")) == {"A", "B"}
+
+
+def test_a_good_cure_does_not_stop_the_trial_of_what_else_speaks() -> None:
+    truth = {"A": 0.84, "B": 0.99}
+    search = Made(lambda names: truth.get("".join(sorted(names)), 0.0), 0.5)
+    doubtful = [hypothesis(A, SYMPTOM), hypothesis(B, SYMPTOM)]
+    search.run([frozenset((A,))])
+    assert not search.explained(doubtful)
+    search.run([frozenset((B,))])
+    assert search.explained(doubtful)
+
+
+def test_near_the_top_nothing_unspoken_for_is_tried() -> None:
+    search = Made(lambda names: 0.85 if "A" in names else 0.0, 0.0)
+    doubtful = [hypothesis(A, CERTAIN), hypothesis(B, SYMPTOM), hypothesis(C, TRIED)]
+    search.run([frozenset((item.change,)) for item in doubtful])
+    Choice(search, doubtful).smallest()
+    assert (frozenset((A, B)), 0) in search.runs
+    assert (frozenset((A, C)), 0) not in search.runs

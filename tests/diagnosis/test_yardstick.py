@@ -74,7 +74,9 @@ def test_classes_by_hand(moved: float, size: float) -> None:
     loss = settled(scores, labels)
     skill = ((1 - error / (1 - 1 / 4)) + (1 - loss / entropy)) / 2
     found = stick(torch.tensor(labels), "classes").measure(lambda _: torch.tensor(scores))
+    # offsets are looked for in few rounds at each temperature: near to the best, never below it
     assert found == pytest.approx((loss, error, skill), rel=2e-3)
+    assert found[0] >= loss - 1e-6
 
 
 def test_how_often_a_class_is_named_is_no_part_of_the_loss() -> None:

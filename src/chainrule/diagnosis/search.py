@@ -315,7 +315,7 @@ class Search:
         self.run(sets, race=True)  # without any, too: what runs already is waited for
 
     def explained(self, hypotheses: list[Hypothesis]) -> bool:
-        """Whether a change that something speaks for has cured by itself, or nothing is wrong."""
+        """Whether what something speaks for has cured, or nothing is wrong."""
         best, base = self.best(), self.reached()
         spoken = [item for item in hypotheses if item.weight >= SYMPTOM and not item.held]
         if not self._is_open(spoken, base) and not counts(TRIED, base, best) and base > 0.6:

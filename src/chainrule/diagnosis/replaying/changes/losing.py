@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -44,34 +42,13 @@ class LossChange(Change):
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
         from chainrule.diagnosis.replaying.live import is_loss
 
-        if not is_loss(function) or live.busy or not torch.is_grad_enabled():
+        # however it is called, PyTorch hands a loss on with input and target in the first places
+        if not is_loss(function) or live.busy or len(args) != 2 or not torch.is_grad_enabled():
             return NotImplemented
-        rest = by_name(function, args, kwargs)
-        given, target = rest.pop("input", None), rest.pop("target", None)
+        given, target = args
         if not isinstance(given, Tensor) or not isinstance(target, Tensor):
             return NotImplemented
-        return self.loss(live, function, given, target, rest)
-
-
-def by_name(function: Any, args: Args, kwargs: Keywords) -> Keywords:
-    """Arguments of a loss function by their names; empty where those are not known.
-
-    Examples:
-        >>> sorted(by_name(F.mse_loss, (1, 2), {"reduction": "sum"}))
-        ['input', 'reduction', 'target']
-    """
-    names = _names(function) if len(args) != 2 else ["input", "target"]
-    if len(names) < len(args):
-        return {}
-    return dict(zip(names, args, strict=False)) | kwargs
-
-
-@lru_cache(maxsize=256)
-def _names(function: Any) -> list[str]:
-    try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # written in C
-        return ["input", "target"]
+        return self.loss(live, function, given, target, kwargs)
 
 
 @dataclass(frozen=True)
