@@ -13,7 +13,8 @@ from chainrule.diagnosis.examination import Examination
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.messages import REPLAY, Outcome, ReplayJob
-from chainrule.diagnosis.search import NOTHING, Changes, Search, counts
+from chainrule.diagnosis.search import Search
+from chainrule.diagnosis.weighing import NOTHING, Changes, counts
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.updating import ScaleRate
-from chainrule.diagnosis.search import (
+from chainrule.diagnosis.search import Search
+from chainrule.diagnosis.weighing import (
     GOOD,
     NEAR,
     NOTHING,
     Changes,
-    Search,
     alone,
     compatible,
     counts,

@@ -18,7 +18,7 @@ from chainrule.diagnosis.proof import Proof, checked_controls, proof_of
 from chainrule.diagnosis.replaying.company import Company
 from chainrule.diagnosis.replaying.crew import Crew
 from chainrule.diagnosis.script import Script
-from chainrule.diagnosis.search import NOTHING, Changes, Search, alone, counts
+from chainrule.diagnosis.search import Search
 from chainrule.diagnosis.source import applied, diff, read_source
 from chainrule.diagnosis.verdict import (
     CANNOT_TELL,
@@ -30,6 +30,7 @@ from chainrule.diagnosis.verdict import (
     CauseFound,
     Diagnosis,
 )
+from chainrule.diagnosis.weighing import NOTHING, Changes, alone, counts
 
 Tell = Callable[[str], None]
 

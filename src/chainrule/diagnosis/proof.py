@@ -11,7 +11,8 @@ from chainrule.diagnosis.case import Hypothesis
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.control import ShuffleLabels
 from chainrule.diagnosis.replaying.messages import Outcome
-from chainrule.diagnosis.search import NOTHING, Changes, Search
+from chainrule.diagnosis.search import Search
+from chainrule.diagnosis.weighing import NOTHING, Changes
 
 
 @dataclass(frozen=True)

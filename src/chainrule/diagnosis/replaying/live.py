@@ -75,7 +75,7 @@ class Live:
         self._since = 0
         self._depth = 0
         self.taps = PlayTaps(self)
-        self._mode: Ear | None = None
+        self._mode: Stand | None = None
         self._at_start = False
 
     def memory(self, change: Change) -> dict[str, Any]:
@@ -87,8 +87,9 @@ class Live:
         self.taps.open()
         hearing = [change for change in self.changes if change.hears]
         if hearing:
-            self._mode = Stand(self, hearing)  # type: ignore[assignment]
-            self._mode.__enter__()  # type: ignore[union-attr]
+            self._mode = Stand(self, hearing)
+            # PyTorch leaves both ends of its modes without types
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
         self._at_start = 0 in self._marks
 
     def restart(self, job: ReplayJob, tell: Callable[[tuple[Any, ...]], None]) -> None:

@@ -36,7 +36,7 @@ class LossChange(Change):
     def loss(
         self, live: Live, function: Any, given: Tensor, target: Tensor, rest: dict[str, Any]
     ) -> Any:
-        """The loss in place of ``function(given, target, **rest)``."""
+        """The loss in place of ``function(given, target, **rest)``; each change has its own."""
         raise NotImplementedError
 
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:

@@ -142,6 +142,7 @@ class GoOn(Change):
                 running[key] = original(loader)
             return _Continued(lambda: original(loader), running, key)
 
+        # on the class, for loaders that are made later, too; this process ends with the replay
         DataLoader.__iter__ = iterate  # type: ignore[method-assign]
 
 
@@ -257,4 +258,5 @@ class RollDataset(Change):
                 tensors = (*tensors[:-1], tensors[-1].roll(by, 0))
             original(data, *tensors)
 
+        # on the class: the script has yet to make its data sets
         TensorDataset.__init__ = init  # type: ignore[method-assign, assignment]

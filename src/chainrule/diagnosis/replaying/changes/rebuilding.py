@@ -347,6 +347,7 @@ class KeepGraph(Change):
         if not args[0].requires_grad or (args[0].is_leaf and not live.inside):
             return NotImplemented
         name = name_of_function(function)
+        # ``==``: each look at the property gives another wrapper; stubs do not know it as one
         if name == "detach" or function == Tensor.data.__get__:  # type: ignore[attr-defined]
             return args[0]
         if name == "requires_grad" or (name == "detach_"):
