@@ -61,6 +61,20 @@ def test_without_the_framework_it_says_what_to_install(name, monkeypatch):
         getattr(callbacks, name)()
 
 
+def test_a_framework_that_cannot_be_imported_is_not_called_missing(tmp_path, monkeypatch):
+    for loaded in [key for key in sys.modules if key.partition(".")[0] == "skorch"]:
+        monkeypatch.delitem(sys.modules, loaded)
+    (tmp_path / "skorch").mkdir()
+    (tmp_path / "skorch" / "__init__.py").write_text("")
+    (tmp_path / "skorch" / "callbacks.py").write_text("import torch_of_another_time")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        with pytest.raises(RunError, match=r"skorch is installed.*'torch_of_another_time'"):
+            callbacks.skorch()
+    finally:
+        sys.modules.pop("skorch", None)
+
+
 def test_options_are_refused_before_the_training():
     with pytest.raises(RecipeError, match="share got 5"):
         callbacks.Session(share=5)

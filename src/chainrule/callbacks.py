@@ -186,11 +186,15 @@ class _Told:
 
 def _class(title: str, modules: tuple[str, ...], name: str) -> Any:
     """A class of a framework, which may be called by more than one name."""
+    broken: ImportError | None = None
     for module in modules:
         try:
             return getattr(importlib.import_module(module), name)
-        except ImportError:
-            continue
+        except ImportError as error:
+            absent = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
+            broken = broken if absent else error  # else it is there and misses something itself
+    if broken is not None:
+        raise RunError(f"{title} is installed and cannot be imported: {broken}") from broken
     raise RunError(
         f"{title} is not installed, so that chainrule.callbacks.{title}() has nothing to work "
         f"with: pip install {title}"

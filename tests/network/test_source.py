@@ -172,12 +172,14 @@ def test_libraries_by_a_stand_in(
     (folder / "__init__.py").write_text(FAKE)
     (folder / "models.py").write_text(FAKE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert network(f"{library}:tiny", classes=7).out_features == 7
-    assert network("huge").out_features == 1000
-    with pytest.raises(NetworkError, match=f"{library} has no 'tinny'; did you mean 'tiny'"):
-        network(f"{library}:tinny")
-    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
-        monkeypatch.delitem(sys.modules, name)
+    try:
+        assert network(f"{library}:tiny", classes=7).out_features == 7
+        assert network("huge").out_features == 1000
+        with pytest.raises(NetworkError, match=f"{library} has no 'tinny'; did you mean 'tiny'"):
+            network(f"{library}:tinny")
+    finally:  # not by monkeypatch, which would put the stand-in back for all tests that follow
+        for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+            del sys.modules[name]
 
 
 def _installed(library: str) -> bool:
