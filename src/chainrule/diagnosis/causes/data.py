@@ -229,7 +229,7 @@ def _weighted(case: Case, shares: tuple[float, ...]) -> tuple[Edit, ...]:
 def not_shuffled(case: Case) -> Iterator[Hypothesis]:
     found = case.found("data-not-shuffled")
     loader = case.loader
-    if found is None and (loader is None or loader.shuffle):
+    if (found is None and (loader is None or loader.shuffle)) or case.scouted.supply:
         return
     place = case.place(found.place) if found else None
     place = place or (loader.made if loader else None)
@@ -252,21 +252,43 @@ def _shuffle(place: Place | None) -> tuple[Edit, ...]:
 
 @cause("same-batch-repeated", "the same minibatch in every step")
 def same_batch(case: Case) -> Iterator[Hypothesis]:
-    found = case.found("same-batch-repeated")
-    if found is None:
-        return
-    yield Hypothesis(
-        "same-batch-repeated", GoOn(), CERTAIN, found.meaning, found.remedy, found.evidence,
-        _next_line(case) or case.place(found.place), _endless(case),
+    found, supply = case.found("same-batch-repeated"), case.scouted.supply
+    place = _next_line(case) or (case.place(found.place) if found else _training_call(case))
+    meaning = found.meaning if found else (
+        f"the network gets the same {case.scouted.examples} examples in every step looked at, of "
+        f"{supply:,} that there are"
     )  # fmt: skip
+    remedy = found.remedy if found else "give it other examples in each step"
+    evidence = found.evidence if found else {"examples": case.scouted.examples, "of": supply}
+    changes = ([GoOn()] if found else []) + ([Resupply()] if supply else [])
+    for change in changes:
+        yield Hypothesis(
+            "same-batch-repeated", change, CERTAIN, meaning, remedy, evidence, place,
+            _endless(case) or _next_in_loop(case),
+        )  # fmt: skip
+
+
+def _training_call(case: Case) -> Place | None:
+    return next((item.called for item in case.record.models if item.called), None)
 
 
 def _next_line(case: Case) -> Place | None:
+    """The line that begins an iterator anew, else the one that takes from it outside of a loop."""
     for source in case.sources():
-        for node in source.calls("next"):
+        calls = list(source.calls("next"))
+        for node in calls:
             if "iter" in source.text_of(node):
                 return Place(source.file, node.lineno)
+        for node in calls:
+            if source.outermost_loop(node) is None and _fetch(source, node) is not None:
+                return Place(source.file, node.lineno)
     return None
+
+
+def _fetch(source: Source, node: ast.Call) -> ast.stmt | None:
+    """``batch = next(stream)`` as a statement."""
+    inside = source.statement(node)
+    return inside if isinstance(inside, ast.Assign) and inside.value is node else None
 
 
 @cause("train-test-mismatch", "evaluated on data that are not made like those of training")
@@ -313,3 +335,25 @@ def _endless(case: Case) -> tuple[Edit, ...]:
             )
             return (source.replace(node, "next(minibatches)"), *source.lines_before(loop, lines))
     return ()
+
+
+def _next_in_loop(case: Case) -> tuple[Edit, ...]:
+    """What was taken from an iterator before the loop is taken anew at each of its turns."""
+    for source in case.sources():
+        for node in source.calls("next"):
+            fetch = _fetch(source, node)
+            if fetch is None or source.outermost_loop(node) is not None:
+                continue
+            loop = next((item for item in _loops(source, fetch)), None)
+            if loop is not None:
+                return source.lines_before(loop.body[0], (source.text_of(fetch),))
+    return ()
+
+
+def _loops(source: Source, fetch: ast.stmt) -> Iterator[ast.For | ast.While]:
+    """The innermost loop that trains, of those behind a statement in the same block."""
+    beside = source.parent(fetch)
+    for outer in ast.walk(source.tree):
+        if source.parent(outer) is beside and getattr(outer, "lineno", 0) > fetch.lineno:
+            loops = [item for item in ast.walk(outer) if isinstance(item, ast.For | ast.While)]
+            yield from reversed([item for item in loops if ".backward(" in source.text_of(item)])

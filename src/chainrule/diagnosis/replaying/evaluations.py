@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.losses import LOSS_KINDS
-from chainrule.diagnosis.places import is_users
 from chainrule.diagnosis.replaying.scout import Scout
+from chainrule.diagnosis.replaying.supply import variables_above
 from chainrule.diagnosis.replaying.yardstick import Minibatch, copied
 
 _HELD = 12  # minibatches
@@ -120,7 +119,7 @@ def target_beside(
         return None
     like = torch.cat([item.target for item in scout.pool[:50] if item.target.dim()] or [output[:0]])
     inputs = tensors_of(given)
-    for function, names in _variables(frame):
+    for function, names in variables_above(frame):
         kin = {kin_of(name) for name, value in names.items() if _is_one_of(value, inputs)}
         if not kin and function == "<module>":
             return None  # so many variables: one of the right length proves nothing
@@ -134,14 +133,6 @@ def target_beside(
             alike = all(torch.equal(found[0], item) for item in found[1:])
             return found[0] if alike else None
     return None
-
-
-def _variables(frame: FrameType | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Functions of the user's with their variables, from the innermost outwards."""
-    while frame is not None:
-        if is_users(frame.f_code.co_filename):
-            yield frame.f_code.co_name, dict(frame.f_locals)
-        frame = frame.f_back
 
 
 def kin_of(name: str) -> str:

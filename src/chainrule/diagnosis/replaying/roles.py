@@ -44,7 +44,7 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
     """Make a replay the scout: it hears every step until it has minibatches enough."""
     scout = Scout(seconds=min(1.0 if job.brief else 2.5, job.seconds * 0.6))
     watcher = scout.watcher()
-    watcher.cast = live.cast
+    watcher.cast = scout.cast = live.cast
     watcher.marker = Marker(live.cast)
     taps = Taps(watcher)
     taps.open()

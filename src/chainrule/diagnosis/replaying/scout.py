@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,8 @@ from torch import Tensor
 from chainrule.diagnosis.budget import Budget, Level
 from chainrule.diagnosis.examples import Examples
 from chainrule.diagnosis.losses import LossCall
+from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.replaying.supply import cut_from, supply_of
 from chainrule.diagnosis.replaying.traits import Happening, Trait
 from chainrule.diagnosis.replaying.yardstick import (
     Minibatch,
@@ -26,8 +30,7 @@ from chainrule.diagnosis.turn import Follower, Turn
 from chainrule.diagnosis.watcher import Watcher
 
 _MOST, _BYTES = 400, 24 * 2**20
-_HELD = 12  # minibatches
-_COMPARING = ("eq", "ne", "sub", "rsub", "isclose")
+_REPEATED = 4  # minibatches, all the same
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Scouted:
         held_scale: how far their inputs' mean and spread are from those of training, in standard
             deviations (mean) or as a logarithm (spread), the larger; NaN where unknown.
         distinct: different minibatches among the captured.
+        supply: examples that there are besides, where it is always the same minibatch; 0 where none
+            were found.
         why: why there is no yardstick.
     """
 
@@ -70,6 +75,7 @@ class Scouted:
     classes: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     distinct: int = 0
+    supply: int = 0
     held: int = 0
     held_scale: float = math.nan
 
@@ -97,6 +103,8 @@ class Scout(Follower):
     held: list[Minibatch] = field(default_factory=list)
     call: LossCall | None = None
     examples: Examples = field(default_factory=Examples)
+    cast: Cast = field(default_factory=Cast)
+    supply: tuple[Tensor, Tensor] | None = None
     passes: int = 0
     why: str = "no loss call was recognised"
     budget: Eager = field(default_factory=Eager)
@@ -137,6 +145,9 @@ class Scout(Follower):
             )
         self.pool.append(found)
         self._bytes += found.size
+        if len(self.pool) == _REPEATED and distinct(self.pool) == 1:
+            with suppress(Exception):  # whatever a script keeps in its variables
+                self.supply = supply_of(found, sys._getframe(1), self.cast)
         late = time.perf_counter() - self._begun > self.seconds
         if len(self.pool) >= _MOST or self._bytes > _BYTES or late:
             self.budget.enough = True
@@ -146,13 +157,18 @@ class Scout(Follower):
         if not self.examples.full:
             self.examples.add(turn)
 
+    def examined(self) -> list[Minibatch]:
+        """The minibatches to measure on: of a script that knows only one, others like it."""
+        repeated = self.supply is not None and distinct(self.pool) == 1
+        return cut_from(self.pool[0], self.supply) if self.supply and repeated else self.pool
+
     def yardstick(self) -> Yardstick:
         """From what was captured; without a task where there is nothing to compare."""
         if self.several:
             self.why = "the network runs several times for one loss"
         if not self.pool or self.call is None or self.several:
             return Yardstick()
-        found = yardstick_of(self.pool, self.call)
+        found = yardstick_of(self.examined(), self.call)
         found.held = self.held
         return found
 
@@ -162,14 +178,15 @@ def scouted(scout: Scout, yardstick: Yardstick, file: str, **facts: Any) -> Scou
     classes, shares = yardstick.shares()
     return Scouted(
         held=sum(item.examples for item in scout.held), held_scale=_apart(scout),
-        classes=classes, shares=shares, distinct=_distinct(scout.pool),
+        classes=classes, shares=shares, distinct=distinct(scout.pool),
+        supply=0 if scout.supply is None else len(scout.supply[0]),
         minibatches=len(scout.pool), task=yardstick.task, passes=scout.passes, file=file,
         examples=scout.pool[0].examples if scout.pool else 0,
         why="" if yardstick.task else scout.why, **facts,
     )  # fmt: skip
 
 
-def _distinct(pool: list[Minibatch]) -> int:
+def distinct(pool: list[Minibatch]) -> int:
     """How many different minibatches there are among the captured."""
     seen = {
         fingerprint(item.inputs) for item in pool if item.inputs is not None
