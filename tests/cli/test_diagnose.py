@@ -82,6 +82,29 @@ def test_a_healthy_script_is_called_healthy(script, tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["train.py"]
 
 
+TWO = """
+encoder, head = nn.Sequential(nn.Linear(8, 4), nn.Tanh()), nn.Linear(4, 3)
+net = lambda given: head(encoder(given))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("held", "codes"),
+    [("head.parameters()", ["parameters-not-optimized"]),
+     ("[*encoder.parameters(), *head.parameters()]", [])],
+)  # fmt: skip
+def test_two_networks_in_a_row(held, codes, script):
+    path = script(f"{TWO}optimizer = torch.optim.Adam({held}, 1e-2)" + LOOP)
+    _, answer = diagnosed(path)
+    assert [item["code"] for item in answer["causes"]] == codes, answer["reason"]
+    assert answer["verdict"] == ("faulty" if codes else "healthy")
+    if codes:
+        assert answer["causes"][0]["status"] == "proved"
+        assert "[*encoder.parameters(), *head.parameters()]" in answer["causes"][0]["fix"]
+        assert answer["causes"][0]["checked"] is True
+
+
 @pytest.mark.slow
 def test_a_fix_is_applied_once_it_has_learned(script, tmp_path):
     path = script("optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)" + LOOP)

@@ -30,7 +30,8 @@ from chainrule.diagnosis.replaying.changes import (
 )
 from chainrule.diagnosis.replaying.live import Live
 from chainrule.diagnosis.replaying.messages import REPLAY, ReplayJob
-from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick
+from chainrule.diagnosis.replaying.minibatch import Minibatch
+from chainrule.diagnosis.replaying.yardstick import Yardstick
 
 Train = Callable[[], nn.Module]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from chainrule.diagnosis.replaying.evaluations import target_beside
+from chainrule.diagnosis.replaying.minibatch import Minibatch
 from chainrule.diagnosis.replaying.roles import _taking_part
 from chainrule.diagnosis.replaying.scout import Scout
-from chainrule.diagnosis.replaying.yardstick import Minibatch
 from chainrule.diagnosis.taps import Taps
 
 X, Y = torch.randn(40, 3), torch.randint(4, (40,))

@@ -15,9 +15,9 @@ from chainrule.diagnosis.case import CERTAIN, Case
 from chainrule.diagnosis.causes.data import same_batch
 from chainrule.diagnosis.models import Cast, Loader
 from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
+from chainrule.diagnosis.replaying.minibatch import Minibatch
 from chainrule.diagnosis.replaying.scout import Scouted
 from chainrule.diagnosis.replaying.supply import cut_from, supply_of
-from chainrule.diagnosis.replaying.yardstick import Minibatch
 from chainrule.diagnosis.source import applied
 from chainrule.diagnosis.symptoms import Record
 

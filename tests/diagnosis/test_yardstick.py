@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
-from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick, yardstick_of
+from chainrule.diagnosis.replaying.minibatch import Minibatch
+from chainrule.diagnosis.replaying.yardstick import Yardstick, yardstick_of
 
 
 def stick(targets: Tensor, task: str, **options: object) -> Yardstick:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.models import Cast, Model
 from chainrule.diagnosis.origin import Origin, any_bad
 from chainrule.diagnosis.saved_graph import origin_in_graph
 from chainrule.diagnosis.second_run import find_origin
@@ -62,7 +62,7 @@ def origin_of(
     origin = find_origin(
         step, module, () if found is None else tuple(found.args),
         {} if found is None else found.kwargs, None if found is None else found.output,
-        turn.trail, total,
+        [item for item in turn.trail if not isinstance(item.function, Model)], total,
     )  # fmt: skip
     if origin.stage == "unknown" and bare is not None:
         places = cast.lines | {item.name: item.place for item in turn.trail}

@@ -51,7 +51,10 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """One function on the way from the network's output to ``backward``, as it was called."""
+    """One function on the way from the network's output to ``backward``, as it was called.
+
+    Of a further network ``function`` is its model, and ``leaf`` says which tensor of its output.
+    """
 
     name: str
     function: Any
@@ -59,6 +62,7 @@ class Heard:
     kwargs: dict[str, Any]
     output: Tensor
     place: Place | None
+    leaf: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,17 @@ class Tail:
             self._chains[id(item)] = ()
             self._heads[id(item)] = item
 
+    def passed(self, model: Any, args: Sequence[Any], kwargs: dict[str, Any], outputs: Any) -> None:
+        """A further network has run, perhaps on what came out of an earlier one."""
+        for leaf, item in enumerate(tensors_of(outputs)):
+            self.trail.append(Heard("network", model, tuple(args), kwargs, item, None, leaf))
+        self.begin(outputs)
+
     def hear(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Any) -> None:
         """One PyTorch function was called."""
         name = getattr(function, "__name__", "")
+        if name == "detach" and isinstance(output, Tensor) and id(args[0]) in self._chains:
+            self._cut(function, args, output)
         if name in _SILENT or not isinstance(output, Tensor):
             return
         self.heard += 1
@@ -117,6 +129,12 @@ class Tail:
         if output.requires_grad and (id(output) in self._chains or id(output) in self._forms):
             place = user_place()
             self.trail.append(Heard(name, function, tuple(args), kwargs, output, place))
+
+    def _cut(self, function: Any, args: Sequence[Any], output: Tensor) -> None:
+        """The graph ends here; a further network may go on."""
+        self._alive.append(output)
+        self._chains[id(output)] = self._chains[id(args[0])]
+        self.trail.append(Heard("detach", function, tuple(args), {}, output, None))
 
     def _loss(
         self, name: str, function: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Tensor

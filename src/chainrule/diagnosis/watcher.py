@@ -93,7 +93,7 @@ class Watcher:
         self._depth = 0
         self._stepping: Optimizer | None = None
         self._counted = 0
-        self._several = False
+        self.several = False  # hear all networks of a step even when not in full
         self._before: tuple[Tensor, Tensor] | None = None
         self._raw = False
         self._bare = False
@@ -210,10 +210,12 @@ class Watcher:
         if len(self.turn.passes) == 1 and not self.turn.backwards:
             inside = self.tail.calls  # a loss inside the network
             self.tail = Tail() if not inside else self.tail
-        self.tail.begin(output)
+            self.tail.begin(output)
+        else:
+            self.tail.passed(found.model, args, kwargs, output)
         if self.turn.level >= Level.LIGHT and not self.compiled_functions:
             self.ear.open()
-        if self.turn.level is Level.FULL or self._several:
+        if self.turn.level is Level.FULL or self.several:
             self._arm()
 
     def _heard(self, function: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
@@ -485,7 +487,7 @@ class Watcher:
     def _end_turn(self) -> None:
         turn = self.turn
         self.ear.close()
-        self._several = self._several or len(turn.passes) > 1
+        self.several = self.several or len(turn.passes) > 1
         self.step += 1
         self._counted = 0
         self._before = None

@@ -22,6 +22,16 @@ def not_optimized(case: Case) -> Iterator[Hypothesis]:
             "parameters-not-optimized", AddMissing(), CERTAIN, found.meaning, found.remedy,
             found.evidence, place, _all_parameters(case, place),
         )  # fmt: skip
+    for model in case.record.models if found is None else ():
+        reached = [item for item in model.parameters if item.trainable and item.reached]
+        if reached and not any(item.held for item in model.parameters) and case.optimizer:
+            yield Hypothesis(
+                "parameters-not-optimized", AddMissing(), SYMPTOM,
+                f"the {len(reached)} parameters of {model.name} get gradients, but no optimizer "
+                "holds one of them",
+                f"give the optimizer those of {model.name}, too, unless that is meant",
+                {"parameters": len(reached)}, case.optimizer.made, _both(case, model.name),
+            )  # fmt: skip
     frozen = [item.path for item in case.traits if item.frozen]
     if frozen:
         yield Hypothesis(
@@ -43,6 +53,19 @@ def _all_parameters(case: Case, place: Place | None) -> tuple[Edit, ...]:
     if root == "self" and not text.startswith("self.parameters"):
         name = "self" if text.count(".") <= 2 and model.name == "self" else f"self.{model.name}"
     return (source.replace(node.args[0], f"{name}.parameters()"),)
+
+
+def _both(case: Case, name: str) -> tuple[Edit, ...]:
+    """The parameters of one more network for the optimizer."""
+    place = case.optimizer.made if case.optimizer else None
+    source = None if place is None else read_source(place.file)
+    node = None if source is None or place is None else source.call_at(place.line)
+    if source is None or node is None or not node.args or not name.isidentifier():
+        return ()
+    text = source.text_of(node.args[0])
+    if not text.endswith(".parameters()"):
+        return ()
+    return (source.replace(node.args[0], f"[*{name}.parameters(), *{text}]"),)
 
 
 def _frozen_line(case: Case) -> Place | None:

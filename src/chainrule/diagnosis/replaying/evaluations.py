@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.losses import LOSS_KINDS
+from chainrule.diagnosis.replaying.minibatch import Minibatch, copied
 from chainrule.diagnosis.replaying.scout import Scout
 from chainrule.diagnosis.replaying.supply import variables_above
-from chainrule.diagnosis.replaying.yardstick import Minibatch, copied
 
 _HELD = 12  # minibatches
 _COMPARING = ("eq", "ne", "sub", "rsub", "isclose")
@@ -99,9 +100,13 @@ class Evaluations:
     def _keep(self, target: Tensor) -> None:
         assert self._called is not None
         args, kwargs = copied(self._called)
-        self._scout.held.append(
-            Minibatch(args, kwargs, target.detach().clone(), training=self._training)
-        )
+        kept = Minibatch(args, kwargs, target.detach().clone(), training=self._training)
+        trained = self._scout.pool[0] if self._scout.pool else kept
+        if len(trained.networks) > 1:
+            if not trained.passes_only:
+                return  # what stands between the networks was heard for minibatches of one size
+            kept = replace(kept, leaf=trained.leaf, links=trained.links, root=trained.root)
+        self._scout.held.append(kept)
 
 
 def target_beside(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from chainrule.analysis.running import first_tensor, tensors_of
+from chainrule.analysis.running import first_tensor
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.ear import Ear
 from chainrule.diagnosis.losses import LOSS_KINDS
@@ -23,8 +23,9 @@ from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.opaque import within_transform
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.messages import Reading, ReplayJob
+from chainrule.diagnosis.replaying.minibatch import Minibatch
 from chainrule.diagnosis.replaying.stand import PlayTaps, Stand
-from chainrule.diagnosis.replaying.yardstick import Minibatch, Yardstick
+from chainrule.diagnosis.replaying.yardstick import Yardstick
 from chainrule.diagnosis.tail import Tail
 
 _BY_HAND = 20  # calls of ``backward`` without an optimizer's step: the loop updates by itself
@@ -112,8 +113,21 @@ class Live:
 
     @property
     def root(self) -> nn.Module | None:
-        """The first network."""
-        return self.networks[0] if self.networks else None
+        """The network that gets the minibatches."""
+        first = 0 if self.yardstick is None else self.yardstick.first
+        return self.networks[first] if first < len(self.networks) else None
+
+    @property
+    def speaker(self) -> nn.Module | None:
+        """The network whose output goes into the loss."""
+        last = 0 if self.yardstick is None else self.yardstick.networks[-1]
+        return self.networks[last] if last < len(self.networks) else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all networks that take part have been met."""
+        needed = (0,) if self.yardstick is None else self.yardstick.networks
+        return max(needed) < len(self.networks)
 
     # -- forward
 
@@ -144,7 +158,7 @@ class Live:
         self.networks.append(module)
         for change in self.changes:
             change.meet(self, module)
-        if self._at_start and len(self.networks) == 1:
+        if self._at_start and self.complete:
             self._at_start = False
             self.read()
 
@@ -152,7 +166,7 @@ class Live:
 
     def read(self) -> Reading | None:
         """Lay the yardstick on."""
-        if self.yardstick is None or not self.yardstick.task or self.root is None:
+        if self.yardstick is None or not self.yardstick.task or not self.complete:
             return self._read_totals()
         begun = time.perf_counter()
         held = math.nan
@@ -213,13 +227,9 @@ class Live:
             return None
         if item.leaf < 0:
             return self._say_inside(root, item)
-        output = root(*item.args, **item.kwargs)
-        leaves = tensors_of(output)
-        if item.leaf >= len(leaves):
+        value = item.said(self.networks)
+        if value is None:
             return None
-        value = leaves[item.leaf]
-        for link in item.links:
-            value = link.follow(value)
         for change in reversed(self.changes):
             value = change.read(self, value)
         return value

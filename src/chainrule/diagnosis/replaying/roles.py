@@ -45,6 +45,7 @@ def scouting(live: Live, job: ReplayJob, stage: StageJob, tell: Tell) -> None:
     scout = Scout(seconds=min(1.0 if job.brief else 2.5, job.seconds * 0.6))
     watcher = scout.watcher()
     watcher.cast = scout.cast = live.cast
+    scout.networks = live.networks  # grows as they are met
     watcher.marker = Marker(live.cast)
     taps = Taps(watcher)
     taps.open()
@@ -103,8 +104,9 @@ class Look(Change):
                 evaluating([network]),
             ):  # fmt: skip
                 self.happened.extend(happenings_of(network, args, kwargs))
-        self.evaluations.end()
-        live.memory(self)["given"] = (args, kwargs)
+        if live.training or network is live.root:  # a further network goes on with the evaluation
+            self.evaluations.end()
+            live.memory(self)["given"] = (args, kwargs)
         return args, kwargs
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:

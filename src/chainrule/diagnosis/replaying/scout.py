@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chainrule.diagnosis.budget import Budget, Level
 from chainrule.diagnosis.examples import Examples
 from chainrule.diagnosis.losses import LossCall
 from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.replaying.minibatch import Minibatch, heard_of, minibatch_of
 from chainrule.diagnosis.replaying.supply import cut_from, supply_of
 from chainrule.diagnosis.replaying.traits import Happening, Trait
 from chainrule.diagnosis.replaying.yardstick import (
-    Minibatch,
     Yardstick,
-    minibatch_of,
     yardstick_of,
 )
 from chainrule.diagnosis.series import fingerprint
@@ -104,6 +103,7 @@ class Scout(Follower):
     call: LossCall | None = None
     examples: Examples = field(default_factory=Examples)
     cast: Cast = field(default_factory=Cast)
+    networks: list[nn.Module] = field(default_factory=list)
     supply: tuple[Tensor, Tensor] | None = None
     passes: int = 0
     why: str = "no loss call was recognised"
@@ -111,12 +111,13 @@ class Scout(Follower):
     _bytes: int = 0
     _begun: float = field(default_factory=time.perf_counter)
     alarm: bool = False
+    turns: list[frozenset[int]] = field(default_factory=list)  # networks that ran together
     several: bool = False  # whether the network runs several times for one call of backward
 
     def watcher(self) -> Watcher:
         """A watcher that tells this scout."""
         watcher = Watcher(self, self.budget)
-        watcher.hears_within = True
+        watcher.hears_within = watcher.several = True
         return watcher
 
     def broken(self, error: Exception) -> None:
@@ -131,13 +132,15 @@ class Scout(Follower):
         if not turn.calls or not turn.passes:
             self.why = "no loss call was recognised" if turn.passes else "no network was recognised"
             return
+        self._note(turn)
         call = turn.calls[-1]
         found = None
-        if len(turn.passes) == 1 and not turn.passes[0].transformed:
-            found = minibatch_of(turn.passes[0], call, turn.trail)
-        else:
+        if len(turn.passes) > 1:
+            found = heard_of(turn, self.networks)
             self.why = f"{len(turn.passes)} networks take part in a step"
-        if found is None:
+        elif not turn.passes[0].transformed:
+            found = minibatch_of(turn.passes[0], call, turn.trail, self.networks)
+        if found is None or (self.pool and found.networks != self.pool[0].networks):
             return
         if self.call is None:
             self.call = dataclasses.replace(
@@ -151,6 +154,12 @@ class Scout(Follower):
         late = time.perf_counter() - self._begun > self.seconds
         if len(self.pool) >= _MOST or self._bytes > _BYTES or late:
             self.budget.enough = True
+
+    def _note(self, turn: Turn) -> None:
+        """Which networks take turns."""
+        together = frozenset(id(item.model) for item in turn.passes)
+        if not self.turns or self.turns[-1] != together:
+            self.turns.append(together)
 
     def turn_ends(self, turn: Turn) -> None:
         """Examples for the look at the start."""
@@ -168,6 +177,10 @@ class Scout(Follower):
             self.why = "the network runs several times for one loss"
         if not self.pool or self.call is None or self.several:
             return Yardstick()
+        alike = len(self.pool[0].networks) > 1 and _constant(self.pool)
+        if alike or len(set(self.turns)) < len(self.turns):
+            self.why = "several networks are trained in turn, perhaps against each other"
+            return Yardstick()
         found = yardstick_of(self.examined(), self.call)
         found.held = self.held
         return found
@@ -176,6 +189,9 @@ class Scout(Follower):
 def scouted(scout: Scout, yardstick: Yardstick, file: str, **facts: Any) -> Scouted:
     """The report of a scout."""
     classes, shares = yardstick.shares()
+    if len(yardstick.networks) > 1:  # what the first one ends with is no output
+        steps = [dataclasses.replace(item, output=False) for item in facts["happenings"]]
+        facts["happenings"] = tuple(steps)
     return Scouted(
         held=sum(item.examples for item in scout.held), held_scale=_apart(scout),
         classes=classes, shares=shares, distinct=distinct(scout.pool),
@@ -184,6 +200,11 @@ def scouted(scout: Scout, yardstick: Yardstick, file: str, **facts: Any) -> Scou
         examples=scout.pool[0].examples if scout.pool else 0,
         why="" if yardstick.task else scout.why, **facts,
     )  # fmt: skip
+
+
+def _constant(pool: list[Minibatch]) -> bool:
+    """Whether there is nothing to tell apart."""
+    return all(bool((item.target == pool[0].target.flatten()[0]).all()) for item in pool)
 
 
 def distinct(pool: list[Minibatch]) -> int:

@@ -16,7 +16,7 @@ from chainrule.analysis.running import tensors_of
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.places import is_users
-from chainrule.diagnosis.replaying.yardstick import Minibatch
+from chainrule.diagnosis.replaying.minibatch import Minibatch
 
 _ROWS, _SECONDS = 2048, 1.0  # examples that are fetched from a data set at most, and for how long
 _COMPARED = 8  # rows that are looked up

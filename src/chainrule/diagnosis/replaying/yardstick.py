@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.losses import BINARY, CLASSES, LossCall
+from chainrule.diagnosis.replaying.minibatch import Minibatch
 from chainrule.diagnosis.series import fingerprint
-from chainrule.diagnosis.tail import Heard
-from chainrule.diagnosis.turn import Pass
 
 _EXAMPLES = 384
 _COOLER = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 50.0, 200.0)
@@ -23,110 +20,6 @@ _ROWS, _MANY = 4000, 20_000  # answers that are looked at; numbers above which o
 _WORST = -1.0
 _MOST_CLASSES = 20
 NUMBERS, WHOLE, SHARES = "numbers", "whole numbers", "shares"
-
-
-@dataclass(frozen=True, eq=False)
-class Link:
-    """One function between a network's output and the loss; ``spots`` are filled in anew."""
-
-    function: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    spots: tuple[int, ...]
-
-    def follow(self, value: Tensor) -> Tensor:
-        args = [value if place in self.spots else item for place, item in enumerate(self.args)]
-        found: Tensor = self.function(*args, **self.kwargs)
-        return found
-
-
-@dataclass(frozen=True, eq=False)
-class Minibatch:
-    """What the network was given, what it should have said, and how to find what it says.
-
-    Attributes:
-        args, kwargs: of the forward pass.
-        target: of the loss call.
-        leaf: which of the tensors of the output leads to the loss; -1: the loss is computed inside
-            the network.
-        links: functions from there to the loss call.
-        training: whether the script evaluates on it in training mode.
-    """
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    target: Tensor
-    leaf: int = 0
-    links: tuple[Link, ...] = ()
-    training: bool = False
-
-    @property
-    def examples(self) -> int:
-        """Examples in it."""
-        return len(self.target) if self.target.dim() else 1
-
-    @property
-    def inputs(self) -> Tensor | None:
-        """The first tensor that the network gets."""
-        return next(iter(tensors_of((list(self.args), self.kwargs))), None)
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        found = tensors_of((list(self.args), self.kwargs))
-        return sum(item.numel() * item.element_size() for item in (*found, self.target))
-
-
-def minibatch_of(called: Pass, call: LossCall, trail: Sequence[Heard]) -> Minibatch | None:
-    """A minibatch as it was heard; None where the way to the loss is not known."""
-    if call.target is None:
-        return None
-    leaves = [id(item) for item in tensors_of(called.output)]
-    made = {id(entry.output): entry for entry in trail}
-    links: list[Link] = []
-    current: Tensor = call.input
-    while id(current) not in leaves:
-        entry = made.get(id(current))
-        if entry is None or len(links) > 12:
-            return Minibatch(*copied((called.args, called.kwargs)), _copy(call.target), -1)
-        link, before = _link(entry, set(made) | set(leaves))
-        if before is None:
-            return None
-        links.insert(0, link)
-        current = before
-    leaf = leaves.index(id(current))
-    return Minibatch(*copied((called.args, called.kwargs)), _copy(call.target), leaf, tuple(links))
-
-
-def _link(entry: Heard, known: set[int]) -> tuple[Link, Tensor | None]:
-    source = next(
-        (item for item in entry.args if isinstance(item, Tensor) and id(item) in known), None
-    )
-    spots = tuple(place for place, item in enumerate(entry.args) if item is source)
-    args = tuple(_copy(item) if isinstance(item, Tensor) else item for item in entry.args)
-    return Link(entry.function, args, entry.kwargs, spots), source
-
-
-def copied(
-    called: tuple[tuple[Any, ...], dict[str, Any]],
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments and keywords with their tensors copied."""
-    args, kwargs = called
-    return tuple(_deep(item) for item in args), {name: _deep(item) for name, item in kwargs.items()}
-
-
-def _deep(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return _copy(value)
-    if isinstance(value, dict):
-        return {name: _deep(item) for name, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_deep(item) for item in value)
-    return value
-
-
-def _copy(value: Tensor) -> Tensor:
-    return value.detach().clone()
 
 
 @dataclass(eq=False)
@@ -175,6 +68,16 @@ class Yardstick:
         if self.task in (CLASSES, BINARY, WHOLE, SHARES):
             return self._classes(said, wanted)
         return self._numbers(said, wanted)
+
+    @property
+    def first(self) -> int:
+        """The network that gets the minibatches."""
+        return self.pool[0].root if self.pool else 0
+
+    @property
+    def networks(self) -> tuple[int, ...]:
+        """Those that take part, in the order in which they run."""
+        return self.pool[0].networks if self.pool else (0,)
 
     def shares(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Values of the targets and their shares over all captured minibatches."""

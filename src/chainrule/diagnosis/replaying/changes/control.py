@@ -14,7 +14,7 @@ from chainrule.diagnosis.replaying.change import Args, Keywords
 from chainrule.diagnosis.replaying.changes.losing import LossChange
 from chainrule.diagnosis.replaying.changes.ordering import Resupply
 from chainrule.diagnosis.replaying.messages import IMPOSSIBLE
-from chainrule.diagnosis.replaying.yardstick import Minibatch
+from chainrule.diagnosis.replaying.minibatch import Minibatch
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live

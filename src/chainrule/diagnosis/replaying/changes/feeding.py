@@ -115,7 +115,7 @@ class StandardizeTargets(Change):
         return "targets standardized"
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
-        if network is not live.root or not isinstance(output, Tensor):
+        if network is not live.speaker or not isinstance(output, Tensor):
             return output
         return output * self.std + self.mean
 

@@ -112,7 +112,8 @@ class DropOutputActivation(Change):
     def forward(
         self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
     ) -> tuple[Args, Keywords]:
-        live.memory(self)["seen"] = 0
+        if network is live.root:
+            live.memory(self)["seen"] = 0
         return args, kwargs
 
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
@@ -212,7 +213,7 @@ class ClassScores(LossChange):
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
         """Where the script evaluates it gets one number for the class, as before."""
-        asked = live.training or live.busy or network is not live.root
+        asked = live.training or live.busy or network is not live.speaker
         if asked or not isinstance(output, Tensor) or output.shape[-1:] != (len(self.classes),):
             return output
         values = torch.tensor(self.classes, dtype=output.dtype, device=output.device)

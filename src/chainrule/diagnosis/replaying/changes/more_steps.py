@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from chainrule.analysis.running import tensors_of
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.control import ShuffleLabels, rows_of
 
@@ -54,8 +56,7 @@ class MoreSteps(Change):
         """One update on a captured minibatch, or on a part of it."""
         live.memory(self)["count"] = count + 1
         stick = live.yardstick
-        root = live.root
-        if stick is None or not stick.pool or root is None:
+        if stick is None or not stick.pool or not live.complete:
             return False
         item = stick.pool[count % len(stick.pool)]
         function = getattr(F, stick.function, None)
@@ -70,21 +71,31 @@ class MoreSteps(Change):
             target = target[torch.randperm(len(target))]  # the control: nothing to be learned
         live.busy = True
         try:
-            modes = [module.training for module in root.modules()]
-            root.train()
-            with torch.enable_grad():
-                value = tensors_of(root(*args, **item.kwargs))[item.leaf]
-                for link in item.links:
-                    value = link.follow(value)
+            with training(live.networks), torch.enable_grad():
+                value = replace(item, args=args).said(live.networks)
+                if value is None:
+                    return False
                 for optimizer in live.optimizers:
                     optimizer.zero_grad()
                 loss = function(value, target)
                 loss.backward()
             for optimizer in live.optimizers:
                 optimizer.step()
-            for module, mode in zip(root.modules(), modes, strict=True):
-                module.training = mode
         finally:
             live.busy = False
         live.totals.append(float(loss.detach()))
         return True
+
+
+@contextmanager
+def training(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Networks in training mode; their modes afterwards as they were."""
+    modules = [module for network in networks for module in network.modules()]
+    modes = [module.training for module in modules]
+    for network in networks:
+        network.train()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

@@ -90,7 +90,8 @@ class ActivationChange(Change):
     def forward(
         self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
     ) -> tuple[Args, Keywords]:
-        live.memory(self)["seen"] = 0
+        if network is live.root:
+            live.memory(self)["seen"] = 0
         return args, kwargs
 
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
