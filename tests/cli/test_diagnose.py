@@ -82,6 +82,21 @@ def test_a_healthy_script_is_called_healthy(script, tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["train.py"]
 
 
+EVALUATED = """
+x_new, y_new = torch.randn(300, 8), torch.randint(3, (300,))
+with torch.no_grad():
+    print((net(x_new).argmax(1) == y_new).float().mean())
+"""
+
+
+@pytest.mark.slow
+def test_what_fails_on_all_it_is_evaluated_on_is_not_called_healthy(script):
+    path = script("optimizer = torch.optim.Adam(net.parameters(), 1e-2)" + LOOP + EVALUATED)
+    done, answer = diagnosed(path)
+    assert (done.returncode, answer["verdict"]) == (3, "cannot-tell"), answer["reason"]
+    assert "next to nothing of what it is evaluated on" in answer["reason"]
+
+
 TWO = """
 encoder, head = nn.Sequential(nn.Linear(8, 4), nn.Tanh()), nn.Linear(4, 3)
 net = lambda given: head(encoder(given))

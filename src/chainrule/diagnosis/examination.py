@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.diagnosis.account import percent, replays_of, ruled_out, suspects_of
-from chainrule.diagnosis.case import CERTAIN, LOWEST, SYMPTOM, Case, Hypothesis
+from chainrule.diagnosis.case import CERTAIN, LOWEST, SYMPTOM, Case, Hypothesis, late_held
 from chainrule.diagnosis.causes import hypotheses_of
 from chainrule.diagnosis.choice import Choice
 from chainrule.diagnosis.places import Place
@@ -31,6 +31,8 @@ from chainrule.diagnosis.verdict import (
     Diagnosis,
 )
 from chainrule.diagnosis.weighing import NOTHING, Changes, alone, counts
+
+_HELD, _LEARNED = 50, 0.5  # examples, and skill from which on a failure on others is one
 
 Tell = Callable[[str], None]
 
@@ -255,6 +257,13 @@ class Examination:
             return self._end(
                 CANNOT_TELL, "neither the run nor any replay of it got better than the constant "
                 "predictor", case, search, hypotheses,
+            )  # fmt: skip
+        known = late_held(case.baseline)
+        if case.scouted.held >= _HELD and known < LOWEST and base > _LEARNED:
+            return self._end(
+                CANNOT_TELL, f"it learns what it is trained on ({percent(base)}) and next to "
+                f"nothing of what it is evaluated on ({percent(max(known, 0.0))}), and no change "
+                "that was tried mends that", case, search, hypotheses,
             )  # fmt: skip
         advice = []
         for item in hypotheses:

@@ -12,6 +12,7 @@ from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.changes.feeding import (
     CleanData,
+    LayOut,
     MatchStatistics,
     StandardizeInputs,
     StandardizeTargets,
@@ -293,6 +294,15 @@ def _fetch(source: Source, node: ast.Call) -> ast.stmt | None:
 
 @cause("train-test-mismatch", "evaluated on data that are not made like those of training")
 def mismatch(case: Case) -> Iterator[Hypothesis]:
+    layout, far, near = case.scouted.held_layout
+    if layout:
+        yield Hypothesis(
+            "train-test-mismatch", LayOut(layout), SYMPTOM,
+            f"the inputs that it is evaluated on are like those of training only {layout}: means "
+            f"of features are {far:.2g} standard deviations apart, {near:.2g} when laid so",
+            "lay the features out in the same way in both", {"apart": far, "laid": near},
+            _layout_line(case), held=True,
+        )  # fmt: skip
     apart = case.scouted.held_scale
     if not case.scouted.held or math.isnan(apart) or apart < 0.3:
         return
@@ -303,6 +313,18 @@ def mismatch(case: Case) -> Iterator[Hypothesis]:
         "prepare both in the same way, with the statistics of the training set",
         {"apart": apart}, _evaluation_line(case), held=True,
     )  # fmt: skip
+
+
+def _layout_line(case: Case) -> Place | None:
+    """The line that lays out what is evaluated on, or what is trained on."""
+    words = (".transpose(", ".permute(", ".T", "swapaxes", "flip", "[::-1]", "columns")
+    found = [
+        Place(source.file, number)
+        for source in case.sources()
+        for number, line in enumerate(source.text.splitlines(), 1)
+        if any(word in line for word in words) and not line.lstrip().startswith("#")
+    ]
+    return found[0] if found else _evaluation_line(case)
 
 
 def _evaluation_line(case: Case) -> Place | None:

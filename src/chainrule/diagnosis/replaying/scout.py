@@ -17,6 +17,7 @@ from chainrule.diagnosis.budget import Budget, Level
 from chainrule.diagnosis.examples import Examples
 from chainrule.diagnosis.losses import LossCall
 from chainrule.diagnosis.models import Cast
+from chainrule.diagnosis.replaying.layout import layout_of
 from chainrule.diagnosis.replaying.minibatch import Minibatch, heard_of, minibatch_of
 from chainrule.diagnosis.replaying.supply import cut_from, supply_of
 from chainrule.diagnosis.replaying.traits import Happening, Trait
@@ -53,6 +54,8 @@ class Scouted:
         held: examples that the script evaluates on, where it was seen.
         held_scale: how far their inputs' mean and spread are from those of training, in standard
             deviations (mean) or as a logarithm (spread), the larger; NaN where unknown.
+        held_layout: how the features of those inputs have to be laid to be like those of training,
+            with how far apart their means are (standard deviations) as they are and then.
         distinct: different minibatches among the captured.
         supply: examples that there are besides, where it is always the same minibatch; 0 where none
             were found.
@@ -77,6 +80,7 @@ class Scouted:
     supply: int = 0
     held: int = 0
     held_scale: float = math.nan
+    held_layout: tuple[str, float, float] = ("", math.nan, math.nan)
 
 
 class Eager(Budget):
@@ -194,6 +198,7 @@ def scouted(scout: Scout, yardstick: Yardstick, file: str, **facts: Any) -> Scou
         facts["happenings"] = tuple(steps)
     return Scouted(
         held=sum(item.examples for item in scout.held), held_scale=_apart(scout),
+        held_layout=layout_of(scout.pool, scout.held),
         classes=classes, shares=shares, distinct=distinct(scout.pool),
         supply=0 if scout.supply is None else len(scout.supply[0]),
         minibatches=len(scout.pool), task=yardstick.task, passes=scout.passes, file=file,

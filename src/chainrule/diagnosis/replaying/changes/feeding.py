@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.losing import LossChange
+from chainrule.diagnosis.replaying.layout import laid_out, pooled
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
@@ -177,6 +178,30 @@ class MatchStatistics(Change):
         (mean, std), (other, spread) = memory["train"], memory["held"]
         value = (args[place].double() - other) / spread * std + mean
         return (*args[:place], value.to(args[place].dtype), *args[place + 1 :]), kwargs
+
+
+@dataclass(frozen=True)
+class LayOut(Change):
+    """The features of what is evaluated on are put where they are in what is trained on."""
+
+    layout: str = "mirrored"
+
+    @property
+    def title(self) -> str:
+        return f"evaluation inputs {self.layout}"
+
+    def forward(
+        self, live: Live, network: nn.Module, args: Args, kwargs: Keywords
+    ) -> tuple[Args, Keywords]:
+        place = _first_float(args)
+        if not live.held_back or place is None or network is not live.root:
+            return args, kwargs
+        memory = live.memory(self)
+        if "known" not in memory and live.yardstick is not None:
+            memory["known"] = (pooled(live.yardstick.pool), pooled(live.yardstick.held))
+        ours, theirs = memory.get("known", (None, None))
+        value = None if ours is None else laid_out(self.layout, args[place], ours, theirs)
+        return args if value is None else (*args[:place], value, *args[place + 1 :]), kwargs
 
 
 def _statistics(items: list[Any]) -> tuple[Tensor, Tensor] | None:
