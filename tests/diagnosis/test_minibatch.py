@@ -86,6 +86,14 @@ def test_networks_that_see_different_things_give_no_yardstick() -> None:
     assert "2 networks" in scout.why
 
 
+def test_what_is_computed_from_weights_elsewhere_gives_no_yardstick() -> None:
+    scout = scouted(
+        lambda one, two, x: two(one(x)) @ one.weight[:4, :1].expand(4, 4), nn.Linear(3, 5),
+        nn.Linear(5, 4),
+    )  # fmt: skip
+    assert not scout.pool
+
+
 def test_a_network_that_is_to_be_deceived_gives_no_yardstick() -> None:
     def deceived(scores: Tensor, _labels: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(scores, torch.ones_like(scores))

@@ -60,7 +60,40 @@ def start_of(examples: Examples, seconds: float = 15.0) -> Start:
             )
         else:
             unseen.append("whether inputs predict targets: there was no time left")
-    return Start(found or (), fitted, predicted, tuple(unseen))
+        mixes = bool(_tried(lambda: mixes_examples(examples.network, together[0]), [], ""))
+    axes = _time_first(examples.network) if mixes else ""
+    return Start(found or (), fitted, predicted, tuple(unseen), mixes, axes)
+
+
+def mixes_examples(network: nn.Module | None, inputs: Tensor) -> bool:
+    """Whether the answer for one example depends on the others, in evaluation mode.
+
+    Args:
+        network: a copy; it may be left changed.
+        inputs: (N, ...), of which a few are used.
+    """
+    if network is None or len(inputs) < 6:
+        return False
+    network.eval()
+    few = inputs[:_FEW].clone()
+    with torch.no_grad():
+        first = first_tensor(network(few))
+        few[:2] = few[2:4].flip(0)
+        second = first_tensor(network(few))
+    if first is None or second is None or len(first) != len(few):
+        return False
+    return not torch.allclose(first[2:], second[2:], rtol=1e-3, atol=1e-5)
+
+
+def _time_first(network: nn.Module | None) -> str:
+    """Layers whose first axis is time unless they are told otherwise."""
+    kinds = (nn.RNNBase, nn.MultiheadAttention)
+    found = [
+        f"{path or 'network'} ({type(layer).__name__})"
+        for path, layer in (network.named_modules() if network is not None else ())
+        if isinstance(layer, kinds) and not layer.batch_first
+    ]
+    return ", ".join(found[:2])
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class Hypothesis:
         edits: that mend it in the user's file; empty where they are not known.
         later: replay it only when nothing cheaper has cured.
         held: it is judged by the data that the script evaluates on.
+        decisive: as it is no weight can learn, so that nothing else is a cause without it.
     """
 
     code: str
@@ -49,6 +50,7 @@ class Hypothesis:
     edits: tuple[Edit, ...] = field(default=(), compare=False)
     later: bool = False
     held: bool = False
+    decisive: bool = False
 
     @property
     def at(self) -> Place | None:

@@ -111,6 +111,9 @@ class Examination:
         if not cures and any(item.held for item in hypotheses):
             choice = self._by_evaluation(search, hypotheses)
             cures = choice.smallest()
+        needed = {item.change for item in hypotheses if item.decisive}
+        if needed and not needed & cures:
+            return self._without_cure(case, search, hypotheses)
         if cures:
             proofs = [self._steadiest(search, choice, self._proved(search, choice, cures))]
             cures = proofs[0].cures
@@ -119,6 +122,12 @@ class Examination:
                 proofs += self._besides(search, cures, hypotheses)
             return self._told(case, search, choice, proofs, hypotheses)
         search.held = False
+        if case.record.start.axes:
+            return self._end(
+                CANNOT_TELL, "the answer for one example depends on the others of its minibatch: "
+                f"{case.record.start.axes} takes the first axis for time (batch_first=False)",
+                case, search, hypotheses,
+            )  # fmt: skip
         base = search.reached()
         certain = any(item.weight >= CERTAIN for item in hypotheses)
         if base >= LOWEST and base >= 0.6 * search.best() and not certain:
@@ -283,6 +292,7 @@ class Examination:
     def _without_cure(self, case: Case, search: Search, hypotheses: list[Hypothesis]) -> Diagnosis:
         base = search.baseline()
         certain = [item for item in hypotheses if item.weight >= CERTAIN]
+        certain.sort(key=lambda item: not item.decisive)
         if certain:
             causes = tuple(self._cause(item, LIKELY, {}) for item in certain[:1])
             return self._end(

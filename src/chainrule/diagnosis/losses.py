@@ -234,3 +234,8 @@ class TargetTally:
         if kind.name == "mse_loss" and self.count:
             return self.squares / self.count
         return None
+
+
+def is_loss(function: Any) -> bool:
+    """Whether a function is one of PyTorch's losses."""
+    return str(getattr(function, "__name__", "")).strip("_") in LOSS_KINDS

@@ -49,7 +49,7 @@ class Marker:
         if not (self._optimizer is None or gone or successor or idle):
             self._others += 1
             return False
-        self.changed = gone or successor
+        self.changed = (gone or successor) and rule is not self._rule  # else it was made anew
         self._optimizer, self._rule, self._others = weakref.ref(optimizer), rule, 0
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from dataclasses import dataclass, field
 from types import FrameType
@@ -16,6 +17,7 @@ from torch.utils.data.dataloader import _InfiniteConstantSampler
 
 from chainrule.analysis.twin import unwrapped
 from chainrule.diagnosis.answer import LoaderSeen
+from chainrule.diagnosis.parameters import held
 from chainrule.diagnosis.places import Place, is_users, place_of, user_frame, user_place
 
 
@@ -86,9 +88,16 @@ class Rule:
 
     def keep(self, optimizer: Optimizer) -> None:
         """Remember what it holds: it may be gone, with the function it was made in, before us."""
-        groups = optimizer.param_groups
-        if sum(len(group["params"]) for group in groups) != len(self.holds):
-            self.holds = [weakref.ref(part) for group in groups for part in group["params"]]
+        parts = held([optimizer])
+        if len(parts) != len(self.holds):
+            self.holds = [weakref.ref(part) for part in parts]
+
+    def is_remade(self, optimizer: Optimizer) -> bool:
+        """Whether an optimizer takes the place of this one, that is gone, over the same weights."""
+        if self.optimizer() is not None or not self.holds:
+            return False
+        kept, parts = [reference() for reference in self.holds], held([optimizer])
+        return len(parts) == len(kept) and all(map(operator.is_, parts, kept))
 
 
 @dataclass(eq=False)
@@ -188,8 +197,19 @@ class Cast:
         if found is None:
             found = Rule(type(optimizer).__name__, weakref.ref(optimizer))
             self.rules.append(found)
+        if not found.steps:
+            found = self._remade(found, optimizer)
         found.keep(optimizer)
         return found
+
+    def _remade(self, fresh: Rule, optimizer: Optimizer) -> Rule:
+        """The record of an optimizer that the script makes anew again and again."""
+        for earlier in self.rules:
+            if earlier is not fresh and earlier.is_remade(optimizer):
+                earlier.optimizer, earlier.made = fresh.optimizer, fresh.made or earlier.made
+                self.rules.remove(fresh)
+                return earlier
+        return fresh
 
     def loader(self, loader: Any) -> Loader:
         """The record of a DataLoader."""
@@ -216,10 +236,7 @@ class Cast:
         if not living:
             kept = (reference() for rule in self.rules for reference in rule.holds)
             return {id(part) for part in kept if part is not None}
-        return {
-            id(part) for optimizer in living for group in optimizer.param_groups
-            for part in group["params"]
-        }  # fmt: skip
+        return {id(part) for part in held(living)}
 
     def trainable(self) -> list[Tensor]:
         """All parameters of all networks and optimizers, each once."""

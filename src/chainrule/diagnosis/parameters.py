@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class ParameterStep:
         if self.update_norm is None or not self.weight_norm:
             return None
         return self.update_norm / self.weight_norm
+
+
+def held(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:
+    """The parameters of optimizers."""
+    return [
+        item for optimizer in optimizers for group in optimizer.param_groups
+        for item in group["params"]
+    ]  # fmt: skip
 
 
 def norms(tensors: Sequence[Tensor | None]) -> list[float | None]:

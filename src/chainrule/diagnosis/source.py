@@ -85,6 +85,17 @@ class Source:
             current = self.parent(current)
         return current
 
+    def trains(self, line: int) -> bool:
+        """Whether a line is of a network's ``forward``, or of a loop that calls ``backward``."""
+        around: ast.AST | None = self.statement_at(line)
+        while around is not None:
+            if isinstance(around, ast.FunctionDef) and around.name == "forward":
+                return True
+            if isinstance(around, ast.For | ast.While) and ".backward(" in self.text_of(around):
+                return True
+            around = self.parent(around)
+        return False
+
     def statement_at(self, line: int) -> ast.stmt | None:
         """The innermost statement that covers a line."""
         found = [

@@ -250,6 +250,9 @@ class Watching:
             kind = (
                 LOSS_KINDS["mse_loss"] if {"pow", "square"} & set(call.function.split()) else None
             )
+        rules = self._watcher.cast.rules
+        unused = self._watcher.backwards and not any(rule.steps for rule in rules)
+        idle = rules if unused and not self.steps else ()
         return Record(
             tuple(journal.losses[journal.since :]), (*journal.first, *journal.last),
             tuple(self._models.values()), tuple(self._optimizers.values()),
@@ -257,7 +260,8 @@ class Watching:
             journal.origin, None if kind is None else journal.targets.constant(kind),
             dict(journal.targets.counts), dict(journal.fingerprints), tuple(journal.rates),
             self._start, journal.since,
-            sum(rule.last > journal.since for rule in self._watcher.cast.rules), journal.strangers,
+            sum(rule.last > journal.since for rule in rules), journal.strangers,
+            tuple((rule.name, rule.made) for rule in idle),
         )  # fmt: skip
 
     @property

@@ -57,6 +57,11 @@ def output_activation(case: Case) -> Iterator[Hypothesis]:
 
 
 def _log_softmax(case: Case) -> tuple[Edit, ...]:
+    """Its logarithm for a softmax that is there; else the loss that applies both itself."""
+    last = _last_function(case)
+    if last is not None and last[0] == "softmax":
+        names = {"Softmax": "LogSoftmax", "softmax": "log_softmax"}
+        return repair.rename_call(case, tuple(names), names.__getitem__, False)
     return repair.rename_call(
         case, ("nll_loss", "NLLLoss"),
         lambda name: "CrossEntropyLoss" if name == "NLLLoss" else "cross_entropy", False,

@@ -17,10 +17,10 @@ from torch.optim import Optimizer
 from chainrule.analysis.running import first_tensor
 from chainrule.analysis.tracer import same_random_state
 from chainrule.diagnosis.ear import Ear
-from chainrule.diagnosis.losses import LOSS_KINDS
 from chainrule.diagnosis.marker import Marker
 from chainrule.diagnosis.models import Cast
 from chainrule.diagnosis.opaque import within_transform
+from chainrule.diagnosis.parameters import held
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.messages import Reading, ReplayJob
 from chainrule.diagnosis.replaying.minibatch import Minibatch
@@ -70,6 +70,7 @@ class Live:
         self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._own = Cast()  # counts apart from a watcher that may share the other
         self._marker = Marker(self._own)
+        self._born: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
         self._marks = set(job.marks)
         self._begun = time.perf_counter()
         self._spent = 0.0
@@ -292,9 +293,18 @@ class Live:
         if self.busy:
             return
         if not any(item is optimizer for item in self.optimizers):
-            self.optimizers.append(optimizer)
+            self._take_in(optimizer)
         for change in self.changes:
             change.before_step(self, optimizer)
+
+    def _take_in(self, optimizer: Optimizer) -> None:
+        """An optimizer's first step; one over the same weights as another takes its place."""
+        parts = held([optimizer])
+        for place, other in enumerate(self.optimizers):
+            if list(map(id, held([other]))) == list(map(id, parts)):
+                self.optimizers[place] = optimizer
+                return
+        self.optimizers.append(optimizer)
 
     def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimizer has updated."""
@@ -303,6 +313,8 @@ class Live:
         for change in sorted(self.changes, key=lambda item: item.late):
             change.after_step(self, optimizer)
         rule = self._own.rule(optimizer)
+        if not rule.steps:
+            rule.born = self._born.get(optimizer, 0)
         rule.steps += 1
         rule.last = self.step + 1
         if self._marker.stepped(optimizer):
@@ -344,6 +356,8 @@ class Live:
     def made(self, made: Any) -> None:
         """An optimizer, a schedule or a loader is being constructed."""
         self.cast.note_made(made)
+        if isinstance(made, Optimizer):
+            self._born.setdefault(made, self.step)
 
     def assembled(self, child: nn.Module) -> None:
         """A module has become part of another."""
@@ -381,8 +395,3 @@ def _thinned(values: list[float], most: int = 400) -> list[float]:
     size = -(-len(values) // most) or 1
     parts = [values[place : place + size] for place in range(0, len(values), size)]
     return [sum(part) / len(part) for part in parts]
-
-
-def is_loss(function: Any) -> bool:
-    """Whether a function is one of PyTorch's losses."""
-    return str(getattr(function, "__name__", "")).strip("_") in LOSS_KINDS

@@ -170,7 +170,10 @@ def _link(entry: Heard, places: dict[int, int], networks: Sequence[nn.Module]) -
     spots = tuple(
         (at, places[id(item)]) for at, item in enumerate(entry.args) if id(item) in places
     )
-    if not spots:
+    strange = [
+        item for item in _tensors(entry) if item.grad_fn is not None and id(item) not in places
+    ]
+    if not spots or strange:  # what is computed from weights elsewhere would not follow them
         return None
     function = entry.function
     if isinstance(function, Model):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from chainrule.diagnosis.answer import LoaderSeen, ModelSeen, OptimizerSeen
 from chainrule.diagnosis.facts import LossFacts, Sample
 from chainrule.diagnosis.origin import Origin
+from chainrule.diagnosis.places import Place
 from chainrule.finding import Finding
 
 _WINDOW = 50
@@ -25,12 +26,16 @@ class Start:
         predicted: (nearest neighbour, linear probe, most frequent class) as shares of right
             answers by cross-validation, and the examples; None where it was not tried.
         unseen: what could not be tried, and why.
+        mixes: whether the answer for one example depends on others of its minibatch.
+        axes: recurrent and attention layers that take the first axis for time, where it does.
     """
 
     flow: tuple[Finding, ...] = ()
     fitted: tuple[float, float, int] | None = None
     predicted: tuple[float, float, float, int] | None = None
     unseen: tuple[str, ...] = ()
+    mixes: bool = False
+    axes: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Record:
         updating: optimizers at work in it.
         strangers: shapes of parameters that the loss depends on and that belong to no network and
             no optimizer.
+        idle: names of optimizers that were made, with the line, where backward() was called and
+            nothing has updated a weight.
     """
 
     losses: tuple[float, ...] = ()
@@ -68,6 +75,7 @@ class Record:
     since: int = 0
     updating: int = 1
     strangers: tuple[tuple[int, ...], ...] = ()
+    idle: tuple[tuple[str, Place | None], ...] = ()
 
     @property
     def loss_calls(self) -> tuple[LossFacts, ...]:

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chainrule.diagnosis.losses import is_loss
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
-from chainrule.diagnosis.replaying.changes.updating import update_missing
+from chainrule.diagnosis.replaying.changes.updating import resize, update_missing
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -40,8 +41,6 @@ class LossChange(Change):
         raise NotImplementedError
 
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
-        from chainrule.diagnosis.replaying.live import is_loss
-
         # however it is called, PyTorch hands a loss on with input and target in the first places
         if not is_loss(function) or live.busy or len(args) != 2 or not torch.is_grad_enabled():
             return NotImplemented
@@ -142,8 +141,6 @@ class SqueezeShapes(Change):
         return "targets in the shape of the outputs"
 
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
-        from chainrule.diagnosis.replaying.live import is_loss
-
         if live.inside or live.busy or len(args) < 2:
             return NotImplemented
         first, second = args[0], args[1]
@@ -206,10 +203,7 @@ class ClassScores(LossChange):
         )  # fmt: skip
         if last is None:
             return
-        fresh = nn.Linear(last.in_features, len(self.classes), last.bias is not None)
-        last.weight, last.out_features = fresh.weight, fresh.out_features
-        if last.bias is not None:
-            last.bias = fresh.bias
+        resize(live, last, last.in_features, len(self.classes))
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
         """Where the script evaluates it gets one number for the class, as before."""

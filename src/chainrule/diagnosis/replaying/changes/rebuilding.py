@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chainrule.diagnosis.losses import is_loss
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.losing import name_of_function
-from chainrule.diagnosis.replaying.changes.updating import update_missing
+from chainrule.diagnosis.replaying.changes.updating import exchange, resize, update_missing
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -186,21 +187,17 @@ class Widen(Change):
             if before.out_features != after.in_features:
                 continue
             old, width = before.out_features, max(self.least, self.factor * before.out_features)
-            _resize(before, before.in_features, width)
-            _resize(after, width, after.out_features)
+            resize(live, before, before.in_features, width)
+            resize(live, after, width, after.out_features)
             for norm in norms:
                 if norm.num_features == old:
+                    parts = list(norm.parameters())
                     norm.__init__(width)  # type: ignore[misc]
+                    for part, fresh in zip(parts, norm.parameters(), strict=False):
+                        exchange(live, part, fresh)
 
     def after_step(self, live: Live, optimizer: Optimizer) -> None:
         update_missing(self, live, optimizer)
-
-
-def _resize(layer: nn.Linear, inputs: int, outputs: int) -> None:
-    fresh = nn.Linear(inputs, outputs, layer.bias is not None)
-    layer.weight, layer.in_features, layer.out_features = fresh.weight, inputs, outputs
-    if layer.bias is not None:
-        layer.bias = fresh.bias
 
 
 @dataclass(frozen=True)
@@ -313,7 +310,7 @@ def _by_example(module: Any) -> Any:
 
 @dataclass(frozen=True)
 class KeepGraph(Change):
-    """What cuts the graph inside the network leaves it whole."""
+    """What cuts the graph inside the network, or behind the loss, leaves it whole."""
 
     hears: ClassVar[bool] = True
 
@@ -342,7 +339,16 @@ class KeepGraph(Change):
 
         torch.tensor = made
 
+    def backward(self, live: Live, total: Tensor) -> Tensor:
+        """Called on a number without a graph: on the loss that has this value, if one was heard."""
+        loss = live.memory(self).pop("loss", None)
+        cut = total.grad_fn is None and loss is not None
+        return loss if cut and torch.equal(loss.detach(), total.detach()) else total
+
     def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
+        if is_loss(function) and torch.is_grad_enabled() and not live.busy:
+            live.memory(self)["loss"] = output = function(*args, **kwargs)
+            return output
         if not live.training or live.busy or not args or not isinstance(args[0], Tensor):
             return NotImplemented
         if not args[0].requires_grad or (args[0].is_leaf and not live.inside):

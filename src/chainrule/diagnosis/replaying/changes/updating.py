@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,19 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from chainrule.diagnosis.parameters import leaves_of
+from chainrule.diagnosis.parameters import held, leaves_of
 from chainrule.diagnosis.replaying.change import Change
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
-
-
-def held(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:
-    """The parameters of optimizers."""
-    return [
-        item for optimizer in optimizers for group in optimizer.param_groups
-        for item in group["params"]
-    ]  # fmt: skip
 
 
 def all_parameters(live: Live) -> list[Tensor]:
@@ -249,6 +240,66 @@ class AddMissing(Change):
 
     def after_step(self, live: Live, optimizer: Optimizer) -> None:
         update_missing(self, live, optimizer)
+
+
+@dataclass(frozen=True)
+class StepIt(Change):
+    """Optimizers that the script made and never uses update after each ``backward``."""
+
+    @property
+    def title(self) -> str:
+        return "the optimizer steps after each backward()"
+
+    def gradients(self, live: Live) -> None:
+        for rule in live.cast.rules:
+            optimizer = rule.optimizer()
+            if optimizer is not None and any(item.grad is not None for item in held([optimizer])):
+                optimizer.step()
+
+
+@dataclass(frozen=True)
+class KeepGradients(Change):
+    """Gradients that are cleared between ``backward`` and the update are still there for it."""
+
+    @property
+    def title(self) -> str:
+        return "gradients kept until the update"
+
+    def gradients(self, live: Live) -> None:
+        live.memory(self)["kept"] = [
+            (item, item.grad) for item in all_parameters(live) if item.grad is not None
+        ]
+        for item, gradient in live.memory(self)["kept"]:
+            item.grad = gradient.clone()  # what the script does to it in place leaves ours alone
+
+    def before_step(self, live: Live, optimizer: Optimizer) -> None:
+        own = {id(item) for item in held([optimizer])}
+        for item, gradient in live.memory(self).get("kept", ()):
+            if id(item) in own and (item.grad is None or not bool(item.grad.any())):
+                item.grad = gradient
+                live.memory(self).setdefault("lent", []).append(item)
+
+    def after_step(self, live: Live, optimizer: Optimizer) -> None:
+        for item in live.memory(self).pop("lent", ()):
+            item.grad = None  # as the script had left it
+
+
+def exchange(live: Live, old: Tensor, new: Tensor) -> None:
+    """A parameter takes the place of another in the optimizers that were made before."""
+    for rule in live.cast.rules:
+        optimizer = rule.optimizer()
+        for group in optimizer.param_groups if optimizer is not None else ():
+            group["params"] = [new if item is old else item for item in group["params"]]
+
+
+def resize(live: Live, layer: nn.Linear, inputs: int, outputs: int) -> None:
+    """A layer of another size, drawn anew; optimizers hold the new weights for the old ones."""
+    fresh = nn.Linear(inputs, outputs, layer.bias is not None)
+    exchange(live, layer.weight, fresh.weight)
+    layer.weight, layer.in_features, layer.out_features = fresh.weight, inputs, outputs
+    if layer.bias is not None:
+        exchange(live, layer.bias, fresh.bias)
+        layer.bias = fresh.bias
 
 
 def update_missing(change: Change, live: Live, optimizer: Optimizer) -> None:
