@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Categorical
 
 from chainrule.diagnosis.losses import LOSS_KINDS, LossCall
 from chainrule.diagnosis.replaying.minibatch import Minibatch
+from chainrule.diagnosis.replaying.scout import Scout
 from chainrule.diagnosis.replaying.yardstick import Yardstick, yardstick_of
+from chainrule.diagnosis.taps import Taps
 
 
 def stick(targets: Tensor, task: str, **options: object) -> Yardstick:
@@ -150,3 +153,24 @@ def test_logarithms_of_yes_are_turned_back_into_scores() -> None:
     by_scores = stick(labels, "binary", classes=(0.0, 1.0)).measure(lambda _: scores)
     found = stick(labels, "binary", classes=(0.0, 1.0), wants="log-probabilities")
     assert found.measure(lambda _: scores.sigmoid().log()) == pytest.approx(by_scores)
+
+
+def test_the_logarithm_of_an_action_times_its_reward_is_no_distance() -> None:
+    policy = nn.Linear(4, 3)
+    scout = Scout(networks=[policy])
+    watcher = scout.watcher()
+    taps = Taps(watcher)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    taps.open()
+    watcher.start()
+    try:
+        for _ in range(4):
+            choice = Categorical(logits=policy(torch.randn(20, 4)))
+            action = choice.sample()
+            (-(choice.log_prob(action) * (action == 1).float()).sum()).backward()
+            optimizer.step()
+    finally:
+        watcher.stop()
+        taps.close()
+    assert scout.pool
+    assert scout.yardstick().task == ""

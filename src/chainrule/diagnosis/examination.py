@@ -303,6 +303,11 @@ class Examination:
             return self._end(
                 CANNOT_TELL, f"the script breaks down: {case.crash}", case, search, hypotheses
             )
+        if not case.task and case.record.need_not_fall:
+            return self._end(
+                CANNOT_TELL, "its loss need not fall (a reward, or networks trained against each "
+                "other): there is no task to measure by", case, search, hypotheses,
+            )  # fmt: skip
         symptoms = [item for item in hypotheses if item.weight >= SYMPTOM]
         reason = (
             f"the network does not learn ({percent(base)}), and no change that was tried makes it"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from chainrule.diagnosis.losses import BINARY, CLASSES, LossCall
+from chainrule.diagnosis.losses import BINARY, CLASSES, OWN, LossCall
 from chainrule.diagnosis.replaying.minibatch import Minibatch
 from chainrule.diagnosis.series import fingerprint
 
@@ -262,6 +262,8 @@ def _task(call: LossCall, measured: list[Minibatch]) -> str:
         return ""
     if call.kind.task in (CLASSES, BINARY):
         return call.kind.task
+    if call.kind is OWN and not _compares(call.name.split()):
+        return ""
     target = torch.cat([item.target.reshape(-1) for item in measured])
     first = measured[0].target
     if target.is_complex() or target.dtype == torch.bool:
@@ -276,6 +278,12 @@ def _task(call: LossCall, measured: list[Minibatch]) -> str:
     if not same and call.input.dim() != 2:
         return ""
     return NUMBERS if target.is_floating_point() else ""
+
+
+def _compares(operations: list[str]) -> bool:
+    """Whether a loss that was written out takes answers from targets, as a distance does."""
+    picks = {"gather", "getitem", "take_along_dim"}  # as the logarithm of an action's probability
+    return not picks & set(operations) and bool({"sub", "rsub", "subtract"} & set(operations))
 
 
 def _counted_up(values: Tensor) -> bool:
