@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -92,6 +93,35 @@ def test_what_is_computed_from_weights_elsewhere_gives_no_yardstick() -> None:
         nn.Linear(5, 4),
     )  # fmt: skip
     assert not scout.pool
+
+
+def test_what_is_changed_in_place_on_the_way_gives_no_yardstick() -> None:
+    scout = scouted(
+        lambda one, two, x: (two(one(x)) * 2).add_(1.0), nn.Linear(3, 5), nn.Linear(5, 4)
+    )
+    assert not scout.pool
+
+
+@pytest.mark.parametrize("teacher_first", [True, False])
+def test_a_teacher_makes_targets_and_is_not_measured(teacher_first: bool) -> None:
+    student, teacher = nn.Linear(3, 4), nn.Linear(3, 4)
+
+    def loss(both: tuple[Tensor, Tensor], _labels: Tensor) -> Tensor:
+        return F.mse_loss(both[0], both[1].softmax(1).detach())
+
+    def say(_one: nn.Module, _two: nn.Module, x: Tensor) -> Any:
+        if teacher_first:
+            taught = teacher(x)
+            return student(x), taught
+        return student(x), teacher(x)
+
+    order = (teacher, student) if teacher_first else (student, teacher)
+    scout = scouted(say, *order, loss)  # type: ignore[arg-type]
+    assert [item.networks for item in scout.pool] == [(order.index(student),)] * 5
+    found = scout.pool[0].said(list(order))
+    assert found is not None
+    assert torch.equal(found, student(X[:8]))
+    assert torch.equal(scout.pool[0].target, teacher(X[:8]).softmax(1))
 
 
 def test_a_network_that_is_to_be_deceived_gives_no_yardstick() -> None:

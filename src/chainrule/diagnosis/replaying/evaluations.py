@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
@@ -60,6 +61,11 @@ class Evaluations:
             self._beside = target_beside(sys._getframe(1), given, leaves[0], self._scout)
         self._ear.open()
 
+    def concerns(self, network: nn.Module, networks: Sequence[nn.Module]) -> bool:
+        """Whether a network is the one that gets the minibatches."""
+        root = self._scout.pool[0].root if self._scout.pool else 0
+        return root < len(networks) and network is networks[root]
+
     @property
     def seen(self) -> bool:
         """Whether an evaluation was heard."""
@@ -102,10 +108,11 @@ class Evaluations:
         args, kwargs = copied(self._called)
         kept = Minibatch(args, kwargs, target.detach().clone(), training=self._training)
         trained = self._scout.pool[0] if self._scout.pool else kept
+        kept = replace(kept, root=trained.root)
         if len(trained.networks) > 1:
             if not trained.passes_only:
                 return  # what stands between the networks was heard for minibatches of one size
-            kept = replace(kept, leaf=trained.leaf, links=trained.links, root=trained.root)
+            kept = replace(kept, leaf=trained.leaf, links=trained.links)
         self._scout.held.append(kept)
 
 

@@ -173,7 +173,10 @@ def _link(entry: Heard, places: dict[int, int], networks: Sequence[nn.Module]) -
     strange = [
         item for item in _tensors(entry) if item.grad_fn is not None and id(item) not in places
     ]
-    if not spots or strange:  # what is computed from weights elsewhere would not follow them
+    in_place = any(number >= places[id(entry.output)] for _, number in spots)
+    if (
+        not spots or strange or in_place
+    ):  # strange: from weights elsewhere; it would not follow them
         return None
     function = entry.function
     if isinstance(function, Model):
@@ -194,15 +197,30 @@ def _number(model: Model, networks: Sequence[nn.Module]) -> int | None:
 def heard_of(turn: Turn, networks: Sequence[nn.Module]) -> Minibatch | None:
     """The minibatch of a step in which several networks take part, one behind the other.
 
-    None where they do not: two that see different things, one that runs twice, several losses.
+    None where they do not: two that see different things, one that runs twice, several losses. One
+    that makes the targets, as a teacher does, is none of them.
     """
     if len(turn.calls) != 1 or any(item.transformed for item in turn.passes):
         return None
+    call = turn.calls[0]
+    taught = sum(_leads(item, call.target, turn.trail) for item in turn.passes)
     for called in turn.passes:
-        found = minibatch_of(called, turn.calls[0], turn.trail, networks)
-        if found is not None and found.leaf >= 0 and len(found.networks) == len(turn.passes):
+        found = minibatch_of(called, call, turn.trail, networks)
+        if found is None or found.leaf < 0 or _leads(called, call.target, turn.trail):
+            continue
+        if len(found.networks) == len(turn.passes) - taught:
             return found
     return None
+
+
+def _leads(called: Pass, tensor: Tensor | None, trail: Sequence[Heard]) -> bool:
+    """Whether a tensor is the output of a network, or was computed from it."""
+    if tensor is None:
+        return False
+    leaves = {id(item) for item in tensors_of(called.output)}
+    made = {id(entry.output): entry for entry in trail}
+    way = _way(tensor, made, {*made, *leaves})
+    return id(tensor) in leaves or any(id(item) in leaves for e in way for item in _tensors(e))
 
 
 def copied(

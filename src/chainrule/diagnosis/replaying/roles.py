@@ -104,15 +104,17 @@ class Look(Change):
                 evaluating([network]),
             ):  # fmt: skip
                 self.happened.extend(happenings_of(network, args, kwargs))
-        if live.training or network is live.root:  # a further network goes on with the evaluation
+        own = self.evaluations.concerns(network, live.networks)
+        if live.training or own:  # a further network goes on with the evaluation
             self.evaluations.end()
             live.memory(self)["given"] = (args, kwargs)
         return args, kwargs
 
     def returned(self, live: Live, network: nn.Module, output: Any) -> Any:
-        if not live.training and not live.busy and network is live.root and live.step:
+        own = self.evaluations.concerns(network, live.networks)
+        if not live.training and not live.busy and own and live.step:
             self.evaluations.begin(network, live.memory(self)["given"], output)
-        if live.training and not live.busy and network is live.root:
+        if live.training and not live.busy and own:
             ends = live.memory(self).setdefault("ends", [])
             ends.append({item.grad_fn for item in tensors_of(output) if item.grad_fn is not None})
             del ends[:-_PASSES]  # each holds a graph
