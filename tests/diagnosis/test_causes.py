@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from chainrule.diagnosis.case import SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes import CAUSES, cause, hypotheses_of, load_causes
 from chainrule.diagnosis.choice import _ORDER
+from chainrule.diagnosis.places import Place
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
 from chainrule.diagnosis.replaying.scout import Scouted
+from chainrule.diagnosis.source import Edit
 from chainrule.diagnosis.symptoms import Record
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +122,11 @@ def test_a_cause_that_fails_does_not_stop_the_others() -> None:
         assert hypotheses_of(case())[1] == ["test-cause: ValueError: no"]
     finally:
         CAUSES.pop("test-cause")
+
+
+def test_the_line_to_change_unless_the_place_is_at_fault() -> None:
+    edit, place = Edit("train.py", 9, 0, 9, 4, ""), Place("train.py", 3)
+    found = Hypothesis("wide", Change(), SYMPTOM, "", "", place=place, edits=(edit,))
+    assert found.at == Place("train.py", 9)
+    assert replace(found, blamed=True).at == place
+    assert replace(found, edits=()).at == place

@@ -37,6 +37,7 @@ class Hypothesis:
         edits: that mend it in the user's file; empty where they are not known.
         later: replay it only when nothing cheaper has cured.
         held: it is judged by the data that the script evaluates on.
+        blamed: the fault is in ``place``, though the edits are elsewhere.
         decisive: as it is no weight can learn, so that nothing else is a cause without it.
     """
 
@@ -51,11 +52,12 @@ class Hypothesis:
     later: bool = False
     held: bool = False
     decisive: bool = False
+    blamed: bool = False
 
     @property
     def at(self) -> Place | None:
         """The line to change, else the line where it shows."""
-        if self.edits:
+        if self.edits and not (self.blamed and self.place):
             return Place(self.edits[0].file, self.edits[0].line)
         return self.place
 

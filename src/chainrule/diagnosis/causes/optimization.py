@@ -148,7 +148,7 @@ def decays(case: Case) -> Iterator[Hypothesis]:
         "steps looked at it is below a twentieth of its highest".replace("%", " %"),
         "let it fall later or slower (per epoch in place of per step)",
         {"highest": max(rates), "last": rates[-1]}, optimizer.scheduled or optimizer.made,
-        _no_schedule(optimizer.scheduled),
+        _no_schedule(optimizer.scheduled), blamed=True,
     )  # fmt: skip
 
 
