@@ -82,6 +82,42 @@ def test_a_healthy_script_is_called_healthy(script, tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["train.py"]
 
 
+MIXED = """
+for epoch in range(20):
+    for rows in torch.randperm(600).split(50):
+        other = rows[torch.randperm(len(rows))]
+        part = torch.distributions.Beta(0.5, 0.5).sample()
+        scores = net(part * x[rows] + (1 - part) * x[other])
+        loss = part * F.cross_entropy(scores, y[rows]) + (1 - part) * F.cross_entropy(
+            scores, y[other])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+DISTURBED = """
+for epoch in range(20):
+    for rows in torch.randperm(600).split(50):
+        other = rows[torch.randperm(len(rows))]
+        optimizer.zero_grad()
+        F.cross_entropy(net(x[rows] + x[other]), y[rows]).backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.slow
+def test_mixed_examples_are_measured_by_the_target_that_weighs_most(script):
+    done, answer = diagnosed(script("optimizer = torch.optim.Adam(net.parameters(), 1e-2)" + MIXED))
+    assert (done.returncode, answer["verdict"]) == (0, "healthy"), answer["reason"]
+
+
+@pytest.mark.slow
+def test_a_change_that_makes_the_measure_easier_is_no_cure(script):
+    """Without mixing the minibatches are easier to answer, for the run unchanged as well."""
+    path = script("optimizer = torch.optim.Adam(net.parameters(), 1e-2)" + DISTURBED)
+    _, answer = diagnosed(path)
+    assert "labels-misaligned" not in {item["code"] for item in answer["causes"]}, answer["reason"]
+
+
 EVALUATED = """
 x_new, y_new = torch.randn(300, 8), torch.randint(3, (300,))
 with torch.no_grad():

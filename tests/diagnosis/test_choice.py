@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pytest
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, TRIED, Hypothesis
 from chainrule.diagnosis.choice import Choice
 from chainrule.diagnosis.examination import Examination
+from chainrule.diagnosis.proof import Proof
 from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes.updating import ReplaceRule, ScaleRate
 from chainrule.diagnosis.replaying.messages import REPLAY, Outcome, ReplayJob
@@ -295,3 +297,22 @@ def test_near_the_top_nothing_unspoken_for_is_tried() -> None:
     Choice(search, doubtful).smallest()
     assert (frozenset((A, B)), 0) in search.runs
     assert (frozenset((A, C)), 0) not in search.runs
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "split"),
+    [
+        ((0.0, 0.0, 0.0), (0.9, 0.0, 0.9), True),
+        (
+            (0.4, 0.9, 0.0),
+            (1.0, 0.98, 1.0),
+            False,
+        ),  # without it learns now and then, with it always
+        ((0.4, 0.6, 0.4), (1.0, 0.62, 1.0), True),
+        ((0.0, math.nan, 0.0), (0.9, 0.0, 0.9), False),
+    ],
+)
+def test_a_cure_is_split_where_it_fails_in_a_seed(
+    before: tuple[float, ...], after: tuple[float, ...], split: bool
+) -> None:
+    assert Proof(NOTHING, (), before, after, False, False).is_split is split

@@ -111,6 +111,11 @@ class Examination:
         if not cures and any(item.held for item in hypotheses):
             choice = self._by_evaluation(search, hypotheses)
             cures = choice.smallest()
+        if moved := self._only_measured(search, cures):
+            rest = [item for item in hypotheses if item.change not in moved]
+            search.forget(moved)
+            search.singles([item for item in rest if not item.held])
+            return self._judged(case, search, rest)
         needed = {item.change for item in hypotheses if item.decisive}
         if needed and not needed & cures:
             return self._without_cure(case, search, hypotheses)
@@ -133,6 +138,19 @@ class Examination:
         if base >= LOWEST and base >= 0.6 * search.best() and not certain:
             return self._learned(case, search, hypotheses)
         return self._without_cure(case, search, hypotheses)
+
+    @staticmethod
+    def _only_measured(search: Search, cures: Changes) -> Changes:
+        """Changes of the data with which the run unchanged does as well: they teach nothing.
+
+        They come with minibatches of their own to measure on, which may be easier to answer.
+        """
+        early = frozenset(change for change in cures if change.at_setup)
+        if not early or search.left < 2:
+            return NOTHING
+        base, after = search.baseline(), search.skill(cures)
+        as_well = search.by_yardstick_of(cures) > base + 0.5 * (after - base)
+        return early if as_well else NOTHING
 
     def _proved(
         self, search: Search, choice: Choice, cures: Changes, without: Changes = NOTHING

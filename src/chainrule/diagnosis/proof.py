@@ -14,6 +14,8 @@ from chainrule.diagnosis.replaying.messages import Outcome
 from chainrule.diagnosis.search import Search
 from chainrule.diagnosis.weighing import NOTHING, Changes
 
+_COUNTS = 0.1  # of skill
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -41,9 +43,16 @@ class Proof:
 
     @property
     def is_split(self) -> bool:
-        """Whether in a seed that was tried the cures make no difference that counts."""
-        pairs = zip(self.before, self.after, strict=True)
-        return any(two - one < 0.1 for one, two in pairs if one == one and two == two)
+        """Whether in a seed that was tried the cures make no difference that counts.
+
+        Not where the run without them happens to learn as well as it ever does with them.
+        """
+        pairs = [
+            (one, two) for one, two in zip(self.before, self.after, strict=True)
+            if not math.isnan(one) and not math.isnan(two)
+        ]  # fmt: skip
+        best = max((two for _, two in pairs), default=0.0)
+        return any(two - one < _COUNTS and two < best - _COUNTS for one, two in pairs)
 
 
 def proof_of(

@@ -410,6 +410,26 @@ class Search:
             return math.nan
         return late_held(done[0]) if self.held else late_skill(done[0])
 
+    def by_yardstick_of(self, cures: Changes) -> float:
+        """Skill of the run unchanged by the minibatches that the cures make of the data.
+
+        NaN where they leave the data alone, or there was no time.
+        """
+        early = tuple(sorted((c for c in cures if c.at_setup), key=repr))
+        company = self.crew.companies.get((0, early, None)) if early else None
+        if company is None or company.scouted is None:
+            return math.nan
+        job = ReplayJob(
+            0, REPLAY, (), self.steps, self.left, self._marks, yardstick=company.scouted.file
+        )
+        job = self.crew.plan(self.crew.stage(), job)
+        done = [item for item in self.crew.run() if item.job.number == job.number]
+        return late_skill(done[0]) if done else math.nan
+
+    def forget(self, changes: Changes) -> None:
+        """Replays with one of these changes count no more."""
+        self.runs = {key: value for key, value in self.runs.items() if not key[0] & changes}
+
     def confirm(self, cures: Changes, seeds: Sequence[int], without: Changes = NOTHING) -> None:
         """With the cure and without it, over several seeds or data orders."""
         self._tell(f"{len(seeds)} seeds with and without")

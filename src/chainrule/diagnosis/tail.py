@@ -76,6 +76,8 @@ class Split:
             gradient scaler); None where several losses have different factors.
         penalty: what else was added, before scaling; None where it cannot be told.
         calls: the loss calls that the number is made of.
+        heaviest: of several that compare one output with several targets the one with the largest
+            factor; None where there are none such.
     """
 
     total: float
@@ -83,6 +85,7 @@ class Split:
     scale: float | None
     penalty: float | None
     calls: tuple[LossCall, ...] = ()
+    heaviest: LossCall | None = None
 
 
 class Tail:
@@ -262,7 +265,9 @@ class Tail:
         rest = (value - weighted) / (scale or 1.0)
         small = abs(value - weighted) <= 1e-6 * max(abs(value), abs(weighted))
         penalty = None if not form.exact else (0.0 if small else rest)
-        return Split(value, data, scale, penalty, calls)
+        one = len(calls) > 1 and all(call.input is calls[0].input for call in calls)
+        heaviest = max(zip(factors, calls, strict=True), key=lambda item: abs(item[0]))[1]
+        return Split(value, data, scale, penalty, calls, heaviest if one else None)
 
 
 _SILENT = frozenset(("__get__", "__set__", "item", "backward", "detach", "size", "dim", "__len__"))

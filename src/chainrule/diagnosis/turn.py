@@ -38,6 +38,7 @@ class Turn:
     begun: float
     passes: list[Pass] = field(default_factory=list)
     calls: list[LossCall] = field(default_factory=list)
+    heaviest: LossCall | None = None  # of those that the last backward() was called on
     backwards: list[Backward] = field(default_factory=list)
     activations: list[Activations] = field(default_factory=list)
     trail: list[Heard] = field(default_factory=list)

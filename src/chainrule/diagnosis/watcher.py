@@ -295,6 +295,7 @@ class Watcher:
         if self.turn.level is Level.BARE:
             return Backward(float(total.detach().sum()), None, None, None, place)
         parts = self.tail.split(total)
+        self.turn.heaviest = parts.heaviest
         self.turn.calls += [call for call in parts.calls if call not in self.turn.calls]
         return Backward(parts.total, parts.data, parts.penalty, parts.scale, place)
 

@@ -245,7 +245,7 @@ class Crew:
                 self._fork(company, job)
 
     def _fork(self, company: Company, job: ReplayJob) -> None:
-        if company.scouted is not None and job.role != SCOUT:
+        if company.scouted is not None and job.role != SCOUT and not job.yardstick:
             job = dataclasses.replace(job, yardstick=company.scouted.file)
         if not self.forks:
             job = dataclasses.replace(job, late=())

@@ -137,7 +137,7 @@ class Scout(Follower):
             self.why = "no loss call was recognised" if turn.passes else "no network was recognised"
             return
         self._note(turn)
-        call = turn.calls[-1]
+        call = turn.heaviest or turn.calls[-1]
         found = None
         if len(turn.passes) > 1:
             found = heard_of(turn, self.networks)
