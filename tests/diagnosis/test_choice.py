@@ -307,7 +307,7 @@ def test_near_the_top_nothing_unspoken_for_is_tried() -> None:
             (0.4, 0.9, 0.0),
             (1.0, 0.98, 1.0),
             False,
-        ),  # without it learns now and then, with it always
+        ),  # without it now and then, with it always
         ((0.4, 0.6, 0.4), (1.0, 0.62, 1.0), True),
         ((0.0, math.nan, 0.0), (0.9, 0.0, 0.9), False),
     ],
