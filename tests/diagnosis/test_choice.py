@@ -316,3 +316,12 @@ def test_a_cure_is_split_where_it_fails_in_a_seed(
     before: tuple[float, ...], after: tuple[float, ...], split: bool
 ) -> None:
     assert Proof(NOTHING, (), before, after, False, False).is_split is split
+
+
+def test_two_names_of_one_change_are_equivalent() -> None:
+    truth = {"A": 0.9, "AB": 0.95}
+    search = Made(lambda names: truth.get("".join(sorted(names)), 0.0), 0.0)
+    same = [hypothesis(A, SYMPTOM, "a"), hypothesis(A, SYMPTOM, "other"), hypothesis(B, SYMPTOM)]
+    search.run([frozenset((A,)), frozenset((B,)), frozenset((A, B))])
+    choice = Choice(search, same)
+    assert choice.equivalent(same[:1], frozenset((A,))) == (("other",),)

@@ -216,7 +216,8 @@ class Choice:
                 value = self.search.skill(option)
                 if item.code in names or math.isnan(value) or value < after - NEAR:
                     continue
-                rest = [one.code for one in chosen if one.change in option]
+                others = (one for one in chosen if one.change != item.change)
+                rest = [one.code for one in others if one.change in option]
                 found[tuple(sorted({*rest, item.code}))] = None
         return tuple(codes for codes in found if set(codes) != names)
 

@@ -16,6 +16,8 @@ _INIT = ("init", "fill_", "normal_", "uniform_", "zeros_", "constant_", "std", "
 _CALLS = ("constant_", "zeros_", "ones_", "normal_", "uniform_", "fill_", "zero_", "mul_",
           "trunc_normal_", "copy_")  # fmt: skip
 
+LARGE = 5.0  # times the size of PyTorch's own initialization: it speaks for a fault
+
 
 def init_line(case: Case) -> Place | None:
     """A line that sets weights."""
@@ -91,6 +93,11 @@ def too_small(case: Case) -> Iterator[Hypothesis]:
     )  # fmt: skip
 
 
+def largest_scale(case: Case) -> float:
+    """Size of the largest weights of a layer in units of PyTorch's own initialization."""
+    return max((scale for _, scale in _weights(case)), default=0.0)
+
+
 @cause("initialization-too-large", "signals grow from layer to layer, or units are saturated")
 def too_large(case: Case) -> Iterator[Hypothesis]:
     weights = _weights(case)
@@ -100,7 +107,7 @@ def too_large(case: Case) -> Iterator[Hypothesis]:
     if scale < 3.5:
         return
     yield from _tries(
-        case, "initialization-too-large", SYMPTOM if scale > 5 else TRIED,
+        case, "initialization-too-large", SYMPTOM if scale > LARGE else TRIED,
         f"the weights of {name} are {scale:.2g} times the size of PyTorch's own initialization",
         "PyTorch's own initialization, or a variance of 2 / fan-in", {"scale": scale},
     )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from chainrule.diagnosis import repair
 from chainrule.diagnosis.case import SYMPTOM, TRIED, Case, Hypothesis
+from chainrule.diagnosis.causes.initialization import LARGE, largest_scale
 from chainrule.diagnosis.causes.optimization import update_ratios
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
@@ -102,6 +103,13 @@ def saturated(case: Case) -> Iterator[Hypothesis]:
         f"{share:.0%} of the activations of layer {name} are saturated".replace("%", " %"),
         "ReLU", {"saturated": share}, _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
     )  # fmt: skip
+    if largest_scale(case) > LARGE:  # two names of one fault: the weights drive them there
+        yield Hypothesis(
+            "saturated-activations", Reinitialize(), SYMPTOM,
+            f"large weights saturate {100 * share:.0f} % of the activations of layer {name}",
+            "smaller weights", {"saturated": share},
+            _line(case, "Sigmoid", "Tanh", "sigmoid", "tanh"),
+        )  # fmt: skip
 
 
 def _no_offset(case: Case) -> tuple[Edit, ...]:
