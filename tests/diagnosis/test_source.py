@@ -106,6 +106,14 @@ def test_lines_of_their_own_keep_the_indentation() -> None:
     )
 
 
+def test_a_block_that_is_left_empty_passes() -> None:
+    text = "for x in y:\n    normal_(x)\n    zeros_(x)\nfor x in y:\n    normal_(x)\n    keep(x)\n"
+    source = Source("a.py", text)
+    statements = [source.statement(node) for node in source.calls("normal_", "zeros_")]
+    found = repair.remove_statements(source, [item for item in statements if item is not None])
+    assert applied(text, found) == "for x in y:\n    pass\nfor x in y:\n    keep(x)\n"
+
+
 def test_names_with_accents_count_in_bytes() -> None:
     text = "größe = 3; opt = SGD(p, lr=0.1)\n"
     source = Source("a.py", text)

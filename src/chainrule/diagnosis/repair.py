@@ -17,9 +17,11 @@ def number(value: float) -> str:
     """A number as one would write it.
 
     Examples:
-        >>> number(0.1), number(1e-05), number(100.0)
-        ('0.1', '1e-05', '100.0')
+        >>> number(0.1), number(1e-05), number(100.0), number(32)
+        ('0.1', '1e-05', '100.0', '32')
     """
+    if isinstance(value, int):
+        return str(value)
     return repr(float(f"{value:.6g}"))
 
 
@@ -259,12 +261,28 @@ def remove_statement(source: Source, statement: ast.stmt) -> Edit:
     return source.replace(statement, "pass")
 
 
+def remove_statements(source: Source, statements: Sequence[ast.stmt]) -> Edits:
+    """Statements replaced by nothing, with ``pass`` for the first of a block that is left empty."""
+    gone = set(statements)
+    empty = {
+        body[0]
+        for parent in {source.parent(item) for item in statements}
+        for body in (getattr(parent, name, None) for name in ("body", "orelse", "finalbody"))
+        if isinstance(body, list) and body and gone.issuperset(body)
+    }
+    return tuple(
+        source.replace(item, "pass") if item in empty else remove_statement(source, item)
+        for item in statements
+    )
+
+
 def remove_call_statements(case: Case, names: Sequence[str]) -> Edits:
     """Statements that are nothing but a call of one of these."""
-    found = []
+    found: list[Edit] = []
     for source in case.sources():
-        for node in source.calls(*names):
-            statement = source.statement(node)
-            if isinstance(statement, ast.Expr) and statement.value is node:
-                found.append(remove_statement(source, statement))
+        statements = [
+            statement for node in source.calls(*names)
+            if isinstance(statement := source.statement(node), ast.Expr) and statement.value is node
+        ]  # fmt: skip
+        found += remove_statements(source, statements)
     return tuple(found)

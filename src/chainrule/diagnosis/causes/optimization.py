@@ -166,8 +166,8 @@ def _no_schedule(place: Place | None) -> tuple[Edit, ...]:
         if owner is None or not isinstance(statement, ast.Expr):
             continue
         if source.text_of(owner).split(".")[-1] == name.split(".")[-1]:
-            found.append(repair.remove_statement(source, statement))
-    return tuple(found)
+            found.append(statement)
+    return repair.remove_statements(source, found)
 
 
 @cause("momentum-too-high", "old gradients outweigh the new one")
