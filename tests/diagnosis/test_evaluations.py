@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from chainrule.diagnosis.replaying.evaluations import target_beside
+from chainrule.diagnosis.replaying.evaluations import Evaluations, target_beside
 from chainrule.diagnosis.replaying.minibatch import Minibatch
 from chainrule.diagnosis.replaying.roles import _taking_part
 from chainrule.diagnosis.replaying.scout import Scout
@@ -92,6 +93,20 @@ def test_passes_of_an_evaluation_take_no_part_in_a_loss() -> None:
     ends = [{item.grad_fn} for item in (first, second, aside)]
     assert _taking_part(ends, first.sum()) == 1
     assert _taking_part(ends, (first * second).sum()) == 2
+
+
+@pytest.mark.parametrize(("scale", "kept"), [(1.0, 1), (50.0, 0)])
+def test_numbers_in_other_units_are_not_compared(scale: float, kept: int) -> None:
+    """A network that learns scaled targets, and is evaluated on its answers scaled back."""
+    network, numbers = torch.nn.Linear(3, 1), X[:, :1] * 2
+    scout = Scout(pool=[Minibatch((X,), {}, numbers)])
+    evaluations = Evaluations(scout)
+    with torch.no_grad():
+        answer = network(X[:9])
+        evaluations.begin(network, ((X[:9],), {}), answer)
+        _ = (answer * scale + 3 * scale - 3) - (numbers[:9] * scale + 3 * scale - 3)
+    evaluations.end()
+    assert len(scout.held) == kept
 
 
 class Whole(torch.nn.Module):
