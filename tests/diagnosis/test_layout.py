@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_few_examples_differ_by_chance() -> None:
         assert layout_of(items(PICTURES[900:]), items(few))[0] == "", start
 
 
-def test_the_cause_is_raised_by_the_layout_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_cause_is_raised_by_the_layout_alone(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("a = 1\ntest = images.transpose(1, 2)\n")
     scouted = Scouted(0, 0.0, True, held=90, held_layout=("with rows for columns", 0.9, 0.1))

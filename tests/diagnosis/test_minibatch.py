@@ -14,7 +14,7 @@ from chainrule.diagnosis.replaying.scout import Scout
 from chainrule.diagnosis.taps import Taps
 
 X, Y = torch.randn(40, 3), torch.randint(4, (40,))
-Say = Callable[[nn.Module, nn.Module, Tensor], Tensor]
+Say = Callable[[nn.Module, nn.Module, Tensor], Any]
 
 
 class Spread(nn.Module):
@@ -29,7 +29,10 @@ class Spread(nn.Module):
 
 
 def scouted(
-    say: Say, encoder: nn.Module, head: nn.Module, loss: Callable[..., Tensor] = F.cross_entropy
+    say: Say,
+    encoder: nn.Module,
+    head: nn.Module,
+    loss: Callable[[Any, Tensor], Tensor] = F.cross_entropy,
 ) -> Scout:
     scout = Scout(networks=[encoder, head])
     watcher = scout.watcher()
@@ -102,12 +105,33 @@ def test_what_is_changed_in_place_on_the_way_gives_no_yardstick() -> None:
     assert not scout.pool
 
 
+def test_each_part_of_an_accumulated_minibatch_is_heard() -> None:
+    network = nn.Linear(3, 4)
+    scout = Scout(networks=[network])
+    watcher = scout.watcher()
+    taps = Taps(watcher)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    taps.open()
+    watcher.start()
+    try:
+        for place in range(0, 40, 8):
+            rows = slice(place, place + 8)
+            F.cross_entropy(network(X[rows]) * 2 - 1, Y[rows]).backward()
+            if place % 16:
+                optimizer.step()
+                optimizer.zero_grad()
+    finally:
+        watcher.stop()
+        taps.close()
+    assert [len(item.links) for item in scout.pool] == [2] * 5
+
+
 @pytest.mark.parametrize("teacher_first", [True, False])
 def test_a_teacher_makes_targets_and_is_not_measured(teacher_first: bool) -> None:
     student, teacher = nn.Linear(3, 4), nn.Linear(3, 4)
 
     def loss(both: tuple[Tensor, Tensor], _labels: Tensor) -> Tensor:
-        return F.mse_loss(both[0], both[1].softmax(1).detach())
+        return F.mse_loss(both[0].softmax(1), both[1].softmax(1).detach())
 
     def say(_one: nn.Module, _two: nn.Module, x: Tensor) -> Any:
         if teacher_first:
@@ -116,11 +140,11 @@ def test_a_teacher_makes_targets_and_is_not_measured(teacher_first: bool) -> Non
         return student(x), teacher(x)
 
     order = (teacher, student) if teacher_first else (student, teacher)
-    scout = scouted(say, *order, loss)  # type: ignore[arg-type]
+    scout = scouted(say, *order, loss)
     assert [item.networks for item in scout.pool] == [(order.index(student),)] * 5
     found = scout.pool[0].said(list(order))
     assert found is not None
-    assert torch.equal(found, student(X[:8]))
+    assert torch.equal(found, student(X[:8]).softmax(1))
     assert torch.equal(scout.pool[0].target, teacher(X[:8]).softmax(1))
 
 

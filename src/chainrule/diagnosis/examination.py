@@ -30,7 +30,7 @@ from chainrule.diagnosis.verdict import (
     CauseFound,
     Diagnosis,
 )
-from chainrule.diagnosis.weighing import NOTHING, Changes, alone, counts
+from chainrule.diagnosis.weighing import GOOD, NOTHING, Changes, alone, counts
 
 _HELD, _LEARNED = 50, 0.5  # examples, and skill from which on a failure on others is one
 
@@ -127,30 +127,32 @@ class Examination:
                 proofs += self._besides(search, cures, hypotheses)
             return self._told(case, search, choice, proofs, hypotheses)
         search.held = False
-        if case.record.start.axes:
+        base = search.reached()
+        if case.record.start.axes and not base > GOOD:  # else it may be a sequence, and meant so
             return self._end(
                 CANNOT_TELL, "the answer for one example depends on the others of its minibatch: "
                 f"{case.record.start.axes} takes the first axis for time (batch_first=False)",
                 case, search, hypotheses,
             )  # fmt: skip
-        base = search.reached()
         certain = any(item.weight >= CERTAIN for item in hypotheses)
         if base >= LOWEST and base >= 0.6 * search.best() and not certain:
             return self._learned(case, search, hypotheses)
         return self._without_cure(case, search, hypotheses)
 
-    @staticmethod
-    def _only_measured(search: Search, cures: Changes) -> Changes:
-        """Changes of the data with which the run unchanged does as well: they teach nothing.
+    def _only_measured(self, search: Search, cures: Changes) -> Changes:
+        """Changes of the data that are not shown to teach anything.
 
-        They come with minibatches of their own to measure on, which may be easier to answer.
+        They come with minibatches of their own to measure on, which may be easier to answer; for
+        the run unchanged as well, and then they are none of its causes.
         """
         early = frozenset(change for change in cures if change.at_setup)
-        if not early or search.left < 2:
+        if not early:
             return NOTHING
         base, after = search.baseline(), search.skill(cures)
-        as_well = search.by_yardstick_of(cures) > base + 0.5 * (after - base)
-        return early if as_well else NOTHING
+        unchanged = search.by_yardstick_of(cures) if search.left > 2 else math.nan
+        if math.isnan(unchanged):
+            self.unseen.append("the run unchanged by the minibatches of a change of the data")
+        return NOTHING if unchanged <= base + 0.5 * (after - base) else early
 
     def _proved(
         self, search: Search, choice: Choice, cures: Changes, without: Changes = NOTHING

@@ -136,7 +136,8 @@ def minibatch_of(
     if call.target is None or root is None:
         return None
     leaves = [id(item) for item in tensors_of(called.output)]
-    made = {id(entry.output): entry for entry in trail}
+    # a network that does not run first was heard as a step of the way: here it is where it begins
+    made = {id(entry.output): entry for entry in trail if id(entry.output) not in leaves}
     bare = Minibatch(*copied((called.args, called.kwargs)), _copy(call.target), root=root)
     if id(call.input) in leaves:
         return replace(bare, leaf=leaves.index(id(call.input)))
