@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.diagnosis.test_changes import data, net, replaying, same
 from torch import Tensor, nn
 from torch.autograd import Variable
 
+from chainrule.diagnosis.answer import ModelSeen, ParameterSeen
 from chainrule.diagnosis.beginning import _time_first, mixes_examples
 from chainrule.diagnosis.case import CERTAIN, Case
 from chainrule.diagnosis.causes.graph import _cut_line, _uncut, not_optimized
@@ -23,6 +25,7 @@ from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
 from chainrule.diagnosis.replaying.scout import Scouted
 from chainrule.diagnosis.source import applied
 from chainrule.diagnosis.symptoms import Record
+from chainrule.diagnosis.symptoms.structure import graph_detached
 
 Body = Callable[[nn.Module, Any, Tensor], None]
 
@@ -168,6 +171,14 @@ def test_gradients_cleared_between_are_raised_by_their_norms(tmp_path: Path) -> 
     assert applied(text, found.edits).endswith(
         "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n"
     )
+    one = ParameterSeen("w", (2,), True, True, False)
+    models = (ModelSeen("net", "Net", None, None, (one,), 2, 0),)
+    cleared = Record(samples=(sample(1, 2.0, 0.0), sample(2, 3.0, 0.0)), models=models)
+    assert graph_detached(cleared) is None, "gradients came, and were lost later"
+    cut = replace(cleared, samples=(sample(1, 0.0, 0.0), sample(2, 0.0, 0.0)))
+    assert graph_detached(cut) is not None
+    elsewhere = (replace(models[0], parameters=(one, replace(one, held=False))),)
+    assert not list(not_optimized(case(path, text, samples=cleared.samples, models=elsewhere)))
     clipped = (sample(1, 2.0, 0.0), sample(2, 3.0, 0.1))
     assert not list(not_optimized(case(path, text, samples=clipped)))
 

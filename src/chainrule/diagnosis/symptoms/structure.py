@@ -105,7 +105,7 @@ def _strangers(record: Record) -> Finding:
 
 def graph_detached(record: Record) -> Finding | None:
     """Parameters of layers that run, that an optimizer holds and that no gradient reaches."""
-    if len(record.samples) < 2:
+    if len(record.samples) < 2 or _lost_before_update(record):
         return None
     ran = {item.name.partition(" ")[0] for sample in record.samples for item in sample.activations}
     for model in record.models:
@@ -125,6 +125,14 @@ def graph_detached(record: Record) -> Finding | None:
                 "look for detach(), .data, item(), no_grad() or NumPy between them and the loss",
             )  # fmt: skip
     return None
+
+
+def _lost_before_update(record: Record) -> bool:
+    """Whether gradients of the only network came and were gone before the update: none was cut."""
+    held = all(part.held for model in record.models for part in model.parameters)
+    return len(record.models) == 1 and held and all(
+        sample.after_backward and sample.before_step == 0.0 for sample in record.samples
+    )  # fmt: skip
 
 
 def _listed(names: list[str]) -> str:
