@@ -52,7 +52,7 @@ def test_a_layout_is_found_and_put_right(name: str) -> None:
     found, apart, laid = layout_of(items(trained), items(turn(held)))
     assert found == name
     assert laid * 3 < apart
-    right = laid_out(name, turn(held)[:30], trained.double(), turn(held).double())
+    right = laid_out(name, turn(held)[:30], trained, turn(held))
     assert right is not None
     assert torch.equal(right, held[:30])
 

@@ -60,7 +60,10 @@ def start_of(examples: Examples, seconds: float = 15.0) -> Start:
             )
         else:
             unseen.append("whether inputs predict targets: there was no time left")
-        mixes = bool(_tried(lambda: mixes_examples(examples.network, together[0]), [], ""))
+        mixes = bool(_tried(
+            lambda: mixes_examples(examples.network, together[0]), unseen,
+            "whether examples influence each other",
+        ))  # fmt: skip
     axes = _time_first(examples.network) if mixes else ""
     return Start(found or (), fitted, predicted, tuple(unseen), mixes, axes)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from chainrule.analysis.running import tensors_of
@@ -14,7 +15,8 @@ from chainrule.diagnosis.models import Model
 from chainrule.diagnosis.tail import Heard
 from chainrule.diagnosis.turn import Pass, Turn
 
-_LONGEST = 24
+_LONGEST = 24  # functions and networks between the first network and the loss
+_POOLED = 100  # minibatches
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,15 @@ def _leads(called: Pass, tensor: Tensor | None, trail: Sequence[Heard]) -> bool:
     made = {id(entry.output): entry for entry in trail}
     way = _way(tensor, made, {*made, *leaves})
     return id(tensor) in leaves or any(id(item) in leaves for e in way for item in _tensors(e))
+
+
+def pooled_inputs(items: Sequence[Minibatch]) -> Tensor | None:
+    """Inputs of the first minibatches in one tensor, (N, ...); None where they are not alike."""
+    found = [item.inputs for item in items[:_POOLED]]
+    kept = [item for item in found if item is not None and item.is_floating_point() and item.dim()]
+    if not kept or len({item.shape[1:] for item in kept}) != 1:
+        return None
+    return torch.cat(kept)
 
 
 def copied(

@@ -20,7 +20,9 @@ from chainrule.diagnosis.replaying.minibatch import Minibatch
 
 _ROWS, _SECONDS = 2048, 1.0  # examples that are fetched from a data set at most, and for how long
 _COMPARED = 8  # rows that are looked up
-_SHARE = 4  # of the rows of a variable more than one in so many: it may hold the test set as well
+_SHARE = (
+    4  # times the minibatch a variable has to hold: the rest of a smaller one may be a test set
+)
 Pair = tuple[Tensor, Tensor]
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
 from chainrule.diagnosis.replaying.changes.losing import LossChange
-from chainrule.diagnosis.replaying.layout import laid_out, pooled
+from chainrule.diagnosis.replaying.layout import laid_out
+from chainrule.diagnosis.replaying.minibatch import Minibatch, pooled_inputs
 
 if TYPE_CHECKING:
     from chainrule.diagnosis.replaying.live import Live
@@ -23,16 +24,6 @@ def _first_float(args: tuple[Any, ...]) -> int | None:
         (place for place, item in enumerate(args)
          if isinstance(item, Tensor) and item.is_floating_point()), None,
     )  # fmt: skip
-
-
-def _pooled_inputs(live: Live) -> Tensor | None:
-    """All captured inputs in one tensor; None where their shapes differ."""
-    pool = live.yardstick.pool if live.yardstick is not None else []
-    found = [item.inputs for item in pool[:100]]
-    kept = [item for item in found if item is not None and item.is_floating_point() and item.dim()]
-    if not kept or len({item.shape[1:] for item in kept}) != 1:
-        return None
-    return torch.cat(kept)
 
 
 def _axes(value: Tensor) -> list[int]:
@@ -58,7 +49,7 @@ class StandardizeInputs(Change):
             return args, kwargs
         memory = live.memory(self)
         if "mean" not in memory:
-            pooled = _pooled_inputs(live)
+            pooled = pooled_inputs(live.yardstick.pool if live.yardstick else [])
             if pooled is None:
                 memory["mean"] = None
             else:
@@ -198,19 +189,20 @@ class LayOut(Change):
             return args, kwargs
         memory = live.memory(self)
         if "known" not in memory and live.yardstick is not None:
-            memory["known"] = (pooled(live.yardstick.pool), pooled(live.yardstick.held))
+            sets = (live.yardstick.pool, live.yardstick.held)
+            memory["known"] = tuple(map(pooled_inputs, sets))
         ours, theirs = memory.get("known", (None, None))
-        value = None if ours is None else laid_out(self.layout, args[place], ours, theirs)
+        known = ours is not None and theirs is not None
+        value = laid_out(self.layout, args[place], ours, theirs) if known else None
         return args if value is None else (*args[:place], value, *args[place + 1 :]), kwargs
 
 
-def _statistics(items: list[Any]) -> tuple[Tensor, Tensor] | None:
-    """Mean and standard deviation of all features together, per feature where there are few."""
-    found = [item.inputs for item in items[:100]]
-    kept = [item for item in found if item is not None and item.is_floating_point() and item.dim()]
-    if not kept or len({item.shape[1:] for item in kept}) != 1:
+def _statistics(items: list[Minibatch]) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation per feature or channel."""
+    found = pooled_inputs(items)
+    if found is None:
         return None
-    pooled = torch.cat(kept).double()
+    pooled = found.double()
     axes = _axes(pooled)
     std, mean = torch.std_mean(pooled, axes, correction=0, keepdim=True)
     return mean, torch.where(std > _FLOOR, std, torch.ones_like(std))
