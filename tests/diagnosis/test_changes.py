@@ -19,6 +19,7 @@ from chainrule.diagnosis.replaying.change import Change
 from chainrule.diagnosis.replaying.changes import (
     control,
     feeding,
+    graph,
     guarding,
     losing,
     more_steps,
@@ -172,14 +173,14 @@ def test_the_yardstick_changes_nothing() -> None:
         ),
         (
             lambda: loop(rule=lambda n: torch.optim.SGD(n[2].parameters(), lr=0.1)), loop,
-            updating.AddMissing(),
+            graph.AddMissing(),
         ),
         (
             lambda: loop(
                 rule=lambda n: torch.optim.SGD(
                     [p for p in n.parameters() if p.requires_grad], lr=0.1),
                 network=_frozen(net()),
-            ), loop, updating.AddMissing(unfreeze=True),
+            ), loop, graph.AddMissing(unfreeze=True),
         ),
         (lambda: loop(net(nn.ReLU())), loop, losing.DropOutputActivation("relu", 1)),
         (
@@ -213,9 +214,9 @@ def test_the_yardstick_changes_nothing() -> None:
             lambda: loop(net()), lambda: loop(_leaky()),
             rebuilding.ReplaceActivation(to="leaky_relu"),
         ),
-        (lambda: loop(_Cut(True)), lambda: loop(_Cut(False)), rebuilding.KeepGraph()),
-        (lambda: loop(_Frozen(True)), lambda: loop(_Frozen(False)), rebuilding.KeepGraph()),
-        (lambda: loop(_Data(True)), lambda: loop(_Data(False)), rebuilding.KeepGraph()),
+        (lambda: loop(_Cut(True)), lambda: loop(_Cut(False)), graph.KeepGraph()),
+        (lambda: loop(_Frozen(True)), lambda: loop(_Frozen(False)), graph.KeepGraph()),
+        (lambda: loop(_Data(True)), lambda: loop(_Data(False)), graph.KeepGraph()),
     ],
 )  # fmt: skip
 def test_change_is_the_mended_training(faulty: Train, mended: Train, change: Change) -> None:

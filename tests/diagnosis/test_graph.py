@@ -20,7 +20,7 @@ from chainrule.diagnosis.case import CERTAIN, Case
 from chainrule.diagnosis.causes.graph import _cut_line, _uncut, not_optimized
 from chainrule.diagnosis.facts import Sample
 from chainrule.diagnosis.places import Place
-from chainrule.diagnosis.replaying.changes import rebuilding, updating
+from chainrule.diagnosis.replaying.changes import graph, rebuilding
 from chainrule.diagnosis.replaying.messages import BASELINE, Outcome, ReplayJob
 from chainrule.diagnosis.replaying.scout import Scouted
 from chainrule.diagnosis.source import applied
@@ -51,7 +51,7 @@ def test_an_optimizer_that_never_steps_steps() -> None:
         optimizer.zero_grad()
         loss.backward()
 
-    same(lambda: trained(forgotten), lambda: trained(right), updating.StepIt())
+    same(lambda: trained(forgotten), lambda: trained(right), graph.StepIt())
 
 
 def test_gradients_that_are_cleared_too_soon_are_kept() -> None:
@@ -65,15 +65,15 @@ def test_gradients_that_are_cleared_too_soon_are_kept() -> None:
         optimizer.zero_grad(set_to_none=False)
         optimizer.step()
 
-    same(lambda: trained(cleared), lambda: trained(right), updating.KeepGradients())
-    same(lambda: trained(zeroed), lambda: trained(right), updating.KeepGradients())
+    same(lambda: trained(cleared), lambda: trained(right), graph.KeepGradients())
+    same(lambda: trained(zeroed), lambda: trained(right), graph.KeepGradients())
 
 
 def test_a_loss_that_was_wrapped_anew_keeps_its_graph() -> None:
     def wrapped(_network: nn.Module, optimizer: Any, loss: Tensor) -> None:
         right(_network, optimizer, Variable(loss.data, requires_grad=True))
 
-    same(lambda: trained(wrapped), lambda: trained(right), rebuilding.KeepGraph())
+    same(lambda: trained(wrapped), lambda: trained(right), graph.KeepGraph())
 
 
 def test_new_weights_take_the_place_of_the_old_in_the_optimizer() -> None:

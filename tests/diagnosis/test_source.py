@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chainrule.diagnosis import repair, repair_loss, repair_order
+from chainrule.diagnosis import repair, repair_batches, repair_loss, repair_order
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.causes import data, graph, losses, optimization, regularization, signal
 from chainrule.diagnosis.places import Place
@@ -190,10 +190,10 @@ def test_noise_of_training_is_told_from_that_of_making_data(file) -> None:
     [
         (data._standardized, "x = torch.tensor(a)\n",
          "x = torch.tensor(a)\nx = (x - x.mean(0)) / (x.std(0) + 1e-6)\n"),
-        (data._endless, "for i in range(3):\n    a, b = next(iter(loader))\n",
+        (repair_batches.endless, "for i in range(3):\n    a, b = next(iter(loader))\n",
          "import itertools\nminibatches = itertools.chain.from_iterable(itertools.repeat(loader))\n"
          "for i in range(3):\n    a, b = next(minibatches)\n"),
-        (data._endless, "a, b = next(iter(loader))\n", "a, b = next(iter(loader))\n"),
+        (repair_batches.endless, "a, b = next(iter(loader))\n", "a, b = next(iter(loader))\n"),
         (lambda case: data._weighted(case, (0.9, 0.1)), "loss = nn.CrossEntropyLoss()\n",
          "loss = nn.CrossEntropyLoss(weight=torch.tensor([0.556, 5.0]))\n"),
         (lambda case: data._weighted(case, (0.9, 0.1)),

@@ -10,8 +10,12 @@ from chainrule.diagnosis import repair
 from chainrule.diagnosis.case import CERTAIN, SYMPTOM, Case, Hypothesis
 from chainrule.diagnosis.causes.registry import cause
 from chainrule.diagnosis.places import Place
-from chainrule.diagnosis.replaying.changes.rebuilding import KeepGraph
-from chainrule.diagnosis.replaying.changes.updating import AddMissing, KeepGradients, StepIt
+from chainrule.diagnosis.replaying.changes.graph import (
+    AddMissing,
+    KeepGradients,
+    KeepGraph,
+    StepIt,
+)
 from chainrule.diagnosis.source import Edit, read_source
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from chainrule.diagnosis.losses import is_loss
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
-from chainrule.diagnosis.replaying.changes.updating import resize, update_missing
+from chainrule.diagnosis.replaying.changes.fresh import resize, update_missing
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

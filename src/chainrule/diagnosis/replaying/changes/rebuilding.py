@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainrule.diagnosis.losses import is_loss
 from chainrule.diagnosis.replaying.change import Args, Change, Keywords
+from chainrule.diagnosis.replaying.changes.fresh import exchange, resize, update_missing
 from chainrule.diagnosis.replaying.changes.losing import name_of_function
-from chainrule.diagnosis.replaying.changes.updating import exchange, resize, update_missing
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -306,57 +305,3 @@ def _by_example(module: Any) -> Any:
         return scaled
 
     return forward
-
-
-@dataclass(frozen=True)
-class KeepGraph(Change):
-    """What cuts the graph inside the network, or behind the loss, leaves it whole."""
-
-    hears: ClassVar[bool] = True
-
-    @property
-    def title(self) -> str:
-        return "nothing detached in the forward pass"
-
-    def meet(self, live: Live, network: nn.Module) -> None:
-        if live.memory(self).setdefault("patched", False):
-            return
-        live.memory(self)["patched"] = True
-        original = torch.no_grad.__enter__
-
-        def enter(manager: Any) -> None:
-            manager.prev = torch.is_grad_enabled()
-            if not (live.inside and live.training):
-                original(manager)
-
-        torch.no_grad.__enter__ = enter  # type: ignore[method-assign]
-        tensor = torch.tensor
-
-        def made(data: Any, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(data, Tensor) and live.training and not live.busy:
-                return data * 1
-            return tensor(data, *args, **kwargs)
-
-        torch.tensor = made
-
-    def backward(self, live: Live, total: Tensor) -> Tensor:
-        """Called on a number without a graph: on the loss that has this value, if one was heard."""
-        loss = live.memory(self).pop("loss", None)
-        cut = total.grad_fn is None and loss is not None
-        return loss if cut and torch.equal(loss.detach(), total.detach()) else total
-
-    def function(self, live: Live, function: Any, args: Args, kwargs: Keywords) -> Any:
-        if is_loss(function) and torch.is_grad_enabled() and not live.busy:
-            live.memory(self)["loss"] = output = function(*args, **kwargs)
-            return output
-        if not live.training or live.busy or not args or not isinstance(args[0], Tensor):
-            return NotImplemented
-        if not args[0].requires_grad or (args[0].is_leaf and not live.inside):
-            return NotImplemented
-        name = name_of_function(function)
-        # ``==``: each look at the property gives another wrapper; stubs do not know it as one
-        if name == "detach" or function == Tensor.data.__get__:  # type: ignore[attr-defined]
-            return args[0]
-        if name == "requires_grad" or (name == "detach_"):
-            return args[0]
-        return NotImplemented
