@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import checking, describing, start_up, training_step, watching
+from benchmarks import checking, describing, start_up, training_speed, training_step, watching
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "checking": checking.measure,
     "describing": describing.measure,
     "start_up": start_up.measure,
+    "training_speed": training_speed.measure,
     "training_step": training_step.measure,
     "watching": watching.measure,
 }

@@ -12,7 +12,7 @@ from chainrule.cli.train import train_command
 from chainrule.errors import RecipeError
 from chainrule.training.recipe import Recipe, load_recipe, make_recipe
 
-NOT_IN_RECIPE = {"recipe", "runs", "resume", "json_output", "quiet"}
+NOT_IN_RECIPE = {"profile", "recipe", "runs", "resume", "json_output", "quiet"}
 
 
 def test_flags_of_the_command_line_are_the_fields_of_the_recipe() -> None:

@@ -20,6 +20,7 @@ from chainrule.cli.describe import (
 )
 from chainrule.cli.diagnose import diagnose_command
 from chainrule.cli.flow import flow_command
+from chainrule.cli.pack import pack_command
 from chainrule.cli.runs import runs_app
 from chainrule.cli.train import train_command
 from chainrule.cli.watch import watch_command
@@ -55,6 +56,7 @@ app.command("flow", cls=PanelCommand)(flow_command)
 app.command("compare", cls=PanelCommand)(compare_command)
 app.command("convolutionalize", cls=PanelCommand)(convolutionalize_command)
 app.command("train", cls=PanelCommand)(train_command)
+app.command("pack", cls=PanelCommand)(pack_command)
 app.command(
     "watch",
     cls=PanelCommand,

@@ -128,8 +128,8 @@ def _made(recipe: Recipe, name: str, note: str, record: RunRecord | None = None)
     import torch
 
     from chainrule.errors import RunError
-    from chainrule.training.loop import loss_of
     from chainrule.training.prepare import prepare_data, prepare_network, resolve_recipe
+    from chainrule.training.step import loss_of
 
     torch.manual_seed(recipe.seed)
     dataset = prepare_data(recipe, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from chainrule.training.result import TrainingResult
 
 _DATA, _UPDATES = "Data", "Loss and updates"
-_REGULARIZATION, _RUN = "Regularization", "The run"
+_REGULARIZATION, _EXECUTION, _RUN = "Regularization", "How it is computed", "The run"
 
 Text = str | None
 Whole = int | None
@@ -38,6 +39,9 @@ def train_command(
     data_dir: Annotated[Text, _flag("Folder of a named set's files.", _DATA)] = None,
     target: Annotated[Text, _flag("Target columns of a CSV file, by comma.", _DATA)] = None,
     image_size: Annotated[Whole, _flag("Resize a folder's images, in pixels.", _DATA)] = None,
+    stream: Annotated[
+        bool, _flag("Leave a folder of .npy files on the disk.", _DATA, "--stream")
+    ] = False,
     limit: Annotated[Whole, _flag("Keep only this many examples per part.", _DATA)] = None,
     validation_share: Annotated[Real, _flag("Share held back to choose by.", _DATA)] = None,
     test_share: Annotated[Real, _flag("Share held back to report on.", _DATA)] = None,
@@ -83,9 +87,43 @@ def train_command(
     early_stopping: Annotated[
         Whole, _flag("Stop after so many epochs without a better one.", _REGULARIZATION)
     ] = None,
+    average_weights: Annotated[
+        Real, _flag("Keep a moving average of the weights, of this decay.", _REGULARIZATION)
+    ] = None,
+    average_flips: Annotated[
+        bool,
+        _flag("Evaluate each image and its mirror image.", _REGULARIZATION, "--average-flips"),
+    ] = False,
+    precise: Annotated[
+        bool, _flag("Plain float32; nothing is measured or chosen.", _EXECUTION, "--precise")
+    ] = False,
+    precision: Annotated[
+        Text, _flag("float32, bfloat16, float16 or auto (measured).", _EXECUTION)
+    ] = None,
+    memory_format: Annotated[
+        Text, _flag("channels-first, channels-last or auto (measured).", _EXECUTION)
+    ] = None,
+    update_kernel: Annotated[Text, _flag("fused, foreach or auto (measured).", _EXECUTION)] = None,
+    threads: Annotated[Whole, _flag("CPU threads (default: measured).", _EXECUTION)] = None,
+    compiled: Annotated[
+        bool, _flag("torch.compile the network.", _EXECUTION, "--compiled")
+    ] = False,
+    micro_batch_size: Annotated[
+        Whole, _flag("Compute minibatches in parts of so many.", _EXECUTION)
+    ] = None,
+    memory: Annotated[
+        Text, _flag("Parts as large as fit into this much, such as 4GB.", _EXECUTION)
+    ] = None,
+    checkpoint_activations: Annotated[
+        bool,
+        _flag("Compute activations again: less memory.", _EXECUTION, "--checkpoint-activations"),
+    ] = False,
     seed: Annotated[Whole, _flag("Fixes every random choice.", _RUN)] = None,
     device: Annotated[Text, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUN)] = None,
     checkpoint_every: Annotated[Whole, _flag("Updates between checkpoints.", _RUN)] = None,
+    profile: Annotated[
+        bool, _flag("Say where a step's time goes; trace five steps.", _RUN, "--profile")
+    ] = False,
     recipe: Annotated[
         Path | None, _flag("TOML file with any of these; flags go before it.", _RUN)
     ] = None,
@@ -98,22 +136,25 @@ def train_command(
 ) -> int:
     """Train a network on real data; the run is kept and reported."""
     given = dict(locals())
-    options = ("recipe", "runs", "resume", "json_output", "quiet")
+    options = ("recipe", "runs", "resume", "json_output", "quiet", "profile")
     settings = {
         name: value
         for name, value in given.items()
         if name not in options and value not in (None, False)
     }
-    return _train(settings, recipe, runs, resume, json_output, quiet)
+    if profile:  # the profiler's library greets on standard error, and reads this when loaded
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    observer = _observer(json_output, quiet)
+    how = {"runs": runs, "resume": resume, "profile": profile, "observer": observer}
+    return _train(settings, recipe, runs, json_output, how)
 
 
 def _train(
     settings: dict[str, Any],
     recipe: Path | None,
     runs: Path,
-    resume: str | None,
     json_output: bool,
-    quiet: bool,
+    how: dict[str, Any],
 ) -> int:
     from chainrule.report.page import write_page
     from chainrule.training.interrupt import TrainingStopped
@@ -122,7 +163,7 @@ def _train(
 
     values = (load_recipe(recipe) if recipe else {}) | settings
     try:
-        result = train(runs=runs, resume=resume, observer=_observer(json_output, quiet), **values)
+        result = train(**how, **values)
     except TrainingStopped as stopped:
         _show(stopped.result, json_output)
         command = f"chainrule train --resume {stopped.result.run}"

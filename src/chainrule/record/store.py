@@ -140,10 +140,12 @@ class RunStore:
             )
         self.note(run, step, "resumed", f"resumed after step {step}")
 
-    def note(self, run: str, step: int, kind: str, message: str) -> None:
+    def note(
+        self, run: str, step: int, kind: str, message: str, details: Mapping[str, Any] | None = None
+    ) -> None:
         """Write down that something happened just now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.report(run, step, {}, [Event(step, now, kind, message)])
+        self.report(run, step, {}, [Event(step, now, kind, message, dict(details or {}))])
 
     def finish(
         self,
@@ -227,6 +229,11 @@ class RunStore:
             Event(step, time, kind, message, json.loads(details))
             for step, time, kind, message, details in rows
         )
+
+    def last_message(self, run: str, kind: str) -> str:
+        """The message of the run's last event of this kind, "" when there was none."""
+        found = [event.message for event in self.events(run) if event.kind == kind]
+        return found[-1] if found else ""
 
     def remove(self, run: str) -> None:
         """Remove a run and its folder.

@@ -56,6 +56,11 @@ def start_line(start: Start) -> str:
     )
 
 
+def choosing_line(seconds: float) -> str:
+    """What happens before the first step of a longer run."""
+    return f"measuring how a step is fastest (up to {max(1.0, seconds):.0f} s)"
+
+
 class LinesObserver(Observer):
     """Plain lines: the table, then the epochs, at most one line every two seconds."""
 
@@ -63,11 +68,17 @@ class LinesObserver(Observer):
         self.console, self.epochs, self._last = console, 0, 0.0
         self._waiting: str | None = None
 
+    def choosing(self, seconds: float) -> None:
+        """Say what the wait is for."""
+        self._print(choosing_line(seconds))
+
     def started(self, start: Start) -> None:
         """Show the table and what is about to happen."""
         self.epochs = start.epochs
         self.console.print(renderable(start.table))
         self._print(start_line(start))
+        if start.execution:
+            self._print(start.execution)
 
     def epoch_ended(self, report: EpochReport) -> None:
         """Show the epoch, unless another was shown a moment ago."""
@@ -107,10 +118,16 @@ class BarObserver(Observer):
         self.task = self.progress.add_task("epoch 0", total=None, numbers="")
         self._loss, self._accuracies = 0.0, ""
 
+    def choosing(self, seconds: float) -> None:
+        """Say what the wait is for."""
+        self.console.print(choosing_line(seconds), markup=False)
+
     def started(self, start: Start) -> None:
         """Show the table, then put up the bar."""
         self.console.print(renderable(start.table))
         self.console.print(start_line(start), markup=False)
+        if start.execution:
+            self.console.print(start.execution, markup=False)
         epoch = start.step // max(1, start.steps // start.epochs)
         self.progress.update(
             self.task,

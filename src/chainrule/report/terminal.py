@@ -39,6 +39,7 @@ def show(answer: Any, *, to_error: bool = False) -> None:
     import chainrule.report.described
     import chainrule.report.diagnosed
     import chainrule.report.flowed
+    import chainrule.report.profiled
     import chainrule.report.watched  # noqa: F401 - registers the looks of more answers
 
     PipeConsole(stderr=to_error, highlight=False).print(renderable(answer))
@@ -99,7 +100,8 @@ def _result(answer: TrainingResult) -> RenderableType:
         ("report", _page(answer)),
         ("again", f"chainrule runs show {answer.run}{_runs_flag(answer)}"),
     ]
-    return Group(Text(""), facts(rows))
+    profile = [] if answer.profile is None else [Text(""), renderable(answer.profile)]
+    return Group(Text(""), facts(rows), *profile)
 
 
 def _runs_flag(answer: TrainingResult) -> str:

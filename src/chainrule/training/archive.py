@@ -17,6 +17,7 @@ from chainrule.analysis.table import LayerRow, NetworkTable
 from chainrule.errors import RunError
 from chainrule.record.atomic import write_atomically
 from chainrule.record.store import RunStore
+from chainrule.training.phases import StepProfile
 from chainrule.training.result import Mistake, TrainingResult
 
 _NUMBERS, _ARRAYS = "result.json", "result.safetensors"
@@ -77,10 +78,11 @@ def _assemble(
 ) -> TrainingResult:
     table = numbers.pop("table")
     rows = tuple(LayerRow(**{**row, "output": _tuple(row["output"])}) for row in table["rows"])
-    mistakes = numbers.pop("mistakes")
+    mistakes, profile = numbers.pop("mistakes"), numbers.pop("profile", None)
     return TrainingResult(
         **{**numbers, "classes": tuple(numbers["classes"]), "curves": curves},
         table=NetworkTable(**{**table, "input": tuple(table["input"]), "rows": rows}),
+        profile=None if profile is None else StepProfile.from_dict(profile),
         confusion=arrays.get("confusion"),
         filters=arrays.get("filters"),
         mistakes=tuple(

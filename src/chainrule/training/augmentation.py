@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from chainrule.errors import RecipeError, suggestion
+from chainrule.training.data.dataset import unit_range
 
 
 def crop(images: Tensor, rng: np.random.Generator, padding: float) -> Tensor:
@@ -36,13 +38,14 @@ def crop(images: Tensor, rng: np.random.Generator, padding: float) -> Tensor:
     pixels = int(padding)
     count, _, height, width = images.shape
     padded = F.pad(images, (pixels, pixels, pixels, pixels))
-    offsets = torch.from_numpy(rng.integers(0, 2 * pixels + 1, (2, count))).to(images.device)
-    rows = offsets[0, :, None] + torch.arange(height, device=images.device)
-    columns = offsets[1, :, None] + torch.arange(width, device=images.device)
-    examples = torch.arange(count, device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[examples, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
+    rows, columns = rng.integers(0, 2 * pixels + 1, (2, count))
+    if images.device.type == "cpu":  # NumPy copies whole windows, PyTorch element by element
+        windows = sliding_window_view(padded.numpy(), (height, width), axis=(2, 3))
+        return torch.from_numpy(windows[np.arange(count), :, rows, columns])
+    examples, down, right = (
+        torch.from_numpy(index).to(images.device) for index in (np.arange(count), rows, columns)
     )
+    return padded.unfold(2, height, 1).unfold(3, width, 1)[examples, :, down, right]
 
 
 def flip(images: Tensor, rng: np.random.Generator, probability: float) -> Tensor:
@@ -59,10 +62,13 @@ def flip(images: Tensor, rng: np.random.Generator, probability: float) -> Tensor
 def rotate(images: Tensor, rng: np.random.Generator, degrees: float) -> Tensor:
     """Rotate each image about its centre by up to ``degrees`` both ways, bilinear, zero filled.
 
+    Bytes come back as numbers, ``value / 255``: between two pixels there are no whole ones.
+
     Examples:
         >>> rotate(torch.ones(2, 1, 5, 5), np.random.default_rng(0), 10).shape
         torch.Size([2, 1, 5, 5])
     """
+    images = unit_range(images)
     if not len(images):  # affine_grid refuses a minibatch of none
         return images
     angles = np.deg2rad(rng.uniform(-degrees, degrees, len(images)))

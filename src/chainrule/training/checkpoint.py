@@ -23,6 +23,7 @@ from chainrule.record.atomic import publish_folder, write_atomically
 
 FORMAT = 1
 _WEIGHTS, _UPDATES, _STATE = "weights.safetensors", "updates.safetensors", "state.json"
+_AVERAGE = "average.safetensors"
 _KEPT = 2
 
 
@@ -48,6 +49,7 @@ def save_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
+    average: nn.Module | None = None,
 ) -> Path:
     """Write checkpoint ``folder/name`` at once or not at all; one that is there is kept.
 
@@ -66,6 +68,8 @@ def save_checkpoint(
         temporary.mkdir(parents=True)
         (temporary / _WEIGHTS).write_bytes(save_tensors(_module_tensors(module)))
         (temporary / _UPDATES).write_bytes(save_tensors(updates))
+        if average is not None:
+            (temporary / _AVERAGE).write_bytes(save_tensors(_module_tensors(average)))
         (temporary / _STATE).write_text(json.dumps(record), encoding="utf-8")
         publish_folder(temporary, final)
     except OSError as error:
@@ -120,9 +124,21 @@ def load_weights(path: Path, module: nn.Module) -> None:
     Raises:
         CheckpointError: damaged, or of another network (names the first difference).
     """
-    tensors = _read_tensors(path / _WEIGHTS)
-    current = module.state_dict()
-    _refuse_other_network(path, tensors, current)
+    _load_file(path / _WEIGHTS, module)
+
+
+def load_average(path: Path, module: nn.Module) -> None:
+    """Put the averaged weights of checkpoint ``path`` into ``module``.
+
+    Raises:
+        CheckpointError: damaged, or of another network (names the first difference).
+    """
+    _load_file(path / _AVERAGE, module)
+
+
+def _load_file(path: Path, module: nn.Module) -> None:
+    tensors = _read_tensors(path)
+    _refuse_other_network(path.parent, tensors, module.state_dict())
     module.load_state_dict(tensors)
 
 
@@ -138,6 +154,15 @@ def load_updates(path: Path, optimizer: torch.optim.Optimizer) -> None:
         optimizer.load_state_dict({"state": state, "param_groups": groups})
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"checkpoint '{path}' has other update-rule state: {error}") from None
+    _lay_out_like_the_parameters(optimizer)
+
+
+def _lay_out_like_the_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Fused kernels walk parameter and state side by side: both must lie alike in memory."""
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _module_tensors(module: nn.Module) -> dict[str, Tensor]:

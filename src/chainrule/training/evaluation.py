@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from chainrule.training.data.dataset import Dataset, Part
+from chainrule.training.execution import Execution
 from chainrule.training.result import Mistake
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -45,32 +46,57 @@ def correct(scores: Tensor, labels: Tensor, task: str) -> Tensor:
     return (scores.argmax(1) == labels).float().sum()
 
 
-def evaluate(module: nn.Module, dataset: Dataset, part: Part, loss: Loss) -> Evaluation | None:
+def evaluate(
+    module: nn.Module,
+    dataset: Dataset,
+    part: Part,
+    loss: Loss,
+    *,
+    execution: Execution | None = None,
+    flips: bool = False,
+) -> Evaluation | None:
     """Scores of ``module`` on ``part`` in eval mode; None when the part is empty.
 
     The module's mode is put back afterwards; nothing else of it changes.
+
+    Args:
+        module: on the device of ``part``.
+        dataset: whose statistics normalize.
+        part: what to evaluate on.
+        loss: data loss of scores (N, K) and targets.
+        execution: how scores are computed; None: in float32.
+        flips: mean of the scores of each image and its mirror image (Krizhevsky et al. 2012).
     """
     if not len(part):
         return None
+    how, targets = execution or Execution(), part.targets.to(dataset.mean.device)
     modes = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), how.arithmetic(dataset.mean.device):
             scores = torch.cat(
-                [module(dataset.normalize(chunk)).float() for chunk in _chunks(part.inputs)]
+                [_scores(module, chunk, how, flips) for chunk in _inputs(dataset, part)]
             )
-            value = float(loss(scores, part.targets))
+        value = float(loss(scores, targets))
     finally:
         for child, training in modes:
             child.training = training
     accuracy = None
     if dataset.task != "regression":
-        accuracy = float(correct(scores, part.targets, dataset.task)) / len(part)
+        accuracy = float(correct(scores, targets, dataset.task)) / len(part)
     return Evaluation(value, accuracy, scores.cpu())
 
 
-def _chunks(inputs: Tensor) -> list[Tensor]:
-    return [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]
+def _scores(module: nn.Module, inputs: Tensor, how: Execution, flips: bool) -> Tensor:
+    scores = module(how.lay_out(inputs)).float()
+    if flips and inputs.dim() == 4:
+        scores = (scores + module(how.lay_out(inputs.flip(3))).float()) / 2
+    return scores  # type: ignore[no-any-return]
+
+
+def _inputs(dataset: Dataset, part: Part) -> Iterator[Tensor]:
+    for chunk in part.chunks(_BATCH):
+        yield dataset.normalize(chunk.to(dataset.mean.device))
 
 
 def confusion_matrix(scores: Tensor, targets: Tensor) -> Tensor:

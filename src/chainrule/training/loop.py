@@ -4,47 +4,40 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from chainrule.errors import TrainingError
-from chainrule.nn.losses import LOSSES
-from chainrule.nn.penalties import apply_max_norm_, penalty, regularized_parameters
 from chainrule.record.store import RunStore
+from chainrule.training.averaging import go_on, moving_average
 from chainrule.training.checkpoint import (
     Checkpoint,
+    load_average,
     load_updates,
     load_weights,
     prune_checkpoints,
     save_checkpoint,
 )
 from chainrule.training.data.dataset import Dataset
-from chainrule.training.evaluation import Loss, correct, evaluate
+from chainrule.training.evaluation import evaluate
+from chainrule.training.execution import execution_of
 from chainrule.training.interrupt import Interrupt
 from chainrule.training.minibatches import Minibatch, Minibatches, steps_per_epoch
 from chainrule.training.observer import EpochReport, Observer
+from chainrule.training.phases import Phases
 from chainrule.training.progress import Progress
 from chainrule.training.recipe import Recipe
 from chainrule.training.schedule import Schedule
-from chainrule.training.update_rules import build_optimizer, learning_rate
+from chainrule.training.step import Done, Step
+from chainrule.training.update_rules import learning_rate
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
-DEFAULT_L1_RATIO = 0.5
-
-
-def loss_of(recipe: Recipe) -> Loss:
-    """The recipe's data loss as a function of scores (N, K) and targets."""
-    # the data were checked once, when they were loaded
-    options: dict[str, Any] = {"check": False}
-    if recipe.loss == "softmax":
-        options["label_smoothing"] = recipe.label_smoothing
-    return partial(LOSSES[str(recipe.loss)], **options)
+_WAITING = 50  # updates of an accelerator that are not looked at yet
 
 
 def schedule_of(recipe: Recipe, per_epoch: int) -> Schedule:
@@ -59,6 +52,17 @@ def schedule_of(recipe: Recipe, per_epoch: int) -> Schedule:
     )
 
 
+@dataclass(frozen=True)
+class _Update:
+    """An update that was made and not yet looked at."""
+
+    step: int
+    rate: float
+    count: int
+    done: Done
+    norm: Tensor | None
+
+
 class Loop:
     """Trains a module by a recipe, reporting to a store and saving checkpoints.
 
@@ -69,6 +73,7 @@ class Loop:
         store: where metrics and events go.
         run: identifier of a run that the caller has created and holds.
         observer: who looks on.
+        phases: told where the time goes.
     """
 
     def __init__(
@@ -79,25 +84,31 @@ class Loop:
         store: RunStore,
         run: str,
         observer: Observer,
+        phases: Phases | None = None,
     ) -> None:
+        execution = execution_of(recipe)
+        execution.place(module)
+        self.phases = phases or Phases()
         self.module, self.dataset, self.recipe = module, dataset, recipe
         self.store, self.run, self.observer = store, run, observer
         self.checkpoints: Path = store.path(run) / "checkpoints"
         self.progress = Progress()
-        self.loss = loss_of(recipe)
-        self.minibatches = Minibatches(dataset, recipe)
+        self.step = Step(module, recipe, dataset.task, execution, self.phases)
+        self.minibatches = Minibatches(dataset, recipe, execution)
         self.per_epoch = steps_per_epoch(len(dataset.train), recipe.batch_size)
         self.schedule = schedule_of(recipe, self.per_epoch)
-        chosen = regularized_parameters(
-            module, biases=recipe.penalize_biases, norms=recipe.penalize_norms
-        )
-        self.regularized = [parameter for _, parameter in chosen]
-        touched = {id(parameter) for parameter in self.regularized}
-        self.trainable = [item for item in module.parameters() if item.requires_grad]
-        others = [item for item in self.trainable if id(item) not in touched]
-        self.optimizer = build_optimizer(recipe, self.regularized, others)
+        decay = recipe.average_weights
+        self.average = None if decay is None else moving_average(module, decay)
+        self._most_waiting = 0 if self.step.device.type == "cpu" else _WAITING
+        self._waiting: list[_Update] = []
         self._rows: list[tuple[int, dict[str, float]]] = []
         self._reported = self._saved = time.monotonic()
+
+    @property
+    def judged(self) -> nn.Module:
+        """The module that is evaluated: the average of the weights, where there is one."""
+        module: nn.Module = self.module if self.average is None else self.average.module
+        return module
 
     @property
     def steps(self) -> int:
@@ -107,8 +118,12 @@ class Loop:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         load_weights(checkpoint.path, self.module)
-        load_updates(checkpoint.path, self.optimizer)
+        load_updates(checkpoint.path, self.step.optimizer)
         self.progress = Progress(**checkpoint.state)
+        self.step.scaler.load_state_dict(self.progress.scaler)
+        if self.average is not None:
+            load_average(checkpoint.path, self.average.module)
+            go_on(self.average, self.progress.step)
 
     def fit(self, interrupt: Interrupt) -> bool:
         """Train to the end of the recipe; False when interrupted (saved, resumable).
@@ -120,91 +135,87 @@ class Loop:
         self.module.train()
         progress = self.progress
         while progress.epoch < self.recipe.epochs and not self._patience_is_over():
-            for minibatch in self.minibatches.epoch(progress.epoch, progress.minibatch):
+            for minibatch in self._minibatches():
                 self._timed_step(minibatch)
                 if progress.minibatch == self.per_epoch:
-                    self._end_epoch()
-                self._keep(final=bool(interrupt.signal_number))
+                    with self.phases.paused():
+                        self._end_epoch()
+                with self.phases.phase("recording"):
+                    self._keep(final=bool(interrupt.signal_number))
+                self.phases.stepped()
                 if interrupt.signal_number:
                     return False
         self._save()
         if self._patience_is_over():
             message = f"no better validation loss for {progress.waited} epochs"
             self.store.note(self.run, progress.step, "early-stopping", message)
-        self._restore_best()
+        self._take_the_weights_to_keep()
         return True
 
     def _patience_is_over(self) -> bool:
         patience = self.recipe.early_stopping
         return bool(patience) and self.progress.waited >= patience
 
+    def _minibatches(self) -> Iterator[Minibatch]:
+        """The rest of the epoch; the time to make a minibatch counts as training time."""
+        made = self.minibatches.epoch(self.progress.epoch, self.progress.minibatch)
+        while True:
+            begun = time.perf_counter()
+            with self.phases.phase("data"):
+                minibatch = next(made, None)
+            if minibatch is None:
+                return
+            self.progress.seconds += time.perf_counter() - begun
+            yield minibatch
+
     def _timed_step(self, minibatch: Minibatch) -> None:
         begun = time.perf_counter()
-        data_loss, metrics, right = self._step(minibatch)
         progress = self.progress
-        progress.seconds += time.perf_counter() - begun
+        rate = learning_rate(self.recipe) * self.schedule.factor(progress.step)
+        done = self.step.gradients(minibatch)
+        if not self._most_waiting and not math.isfinite(float(done.data_loss)):
+            self._fail(float(done.data_loss), progress.step + 1, rate)
+        with self.phases.phase("update"):
+            norm = self.step.update(rate)
+            if self.average is not None:
+                self.average.update_parameters(self.module)
         progress.step += 1
         progress.minibatch += 1
         count = len(minibatch.labels)
-        progress.loss_sum += data_loss * count
-        progress.correct += right
         progress.seen += count
         progress.examples += count
-        self._rows.append((progress.step, metrics))
-        self.observer.stepped(progress.step, data_loss)
+        self._waiting.append(_Update(progress.step, rate, count, done, norm))
+        if len(self._waiting) > self._most_waiting:
+            with self.phases.phase("recording"):
+                self._look()
+        progress.seconds += time.perf_counter() - begun
 
-    def _step(self, minibatch: Minibatch) -> tuple[float, dict[str, float], float]:
-        """One update; gives the data loss, what to record and the number of right answers."""
-        rate = learning_rate(self.recipe) * self.schedule.factor(self.progress.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        scores = self.module(minibatch.inputs)
-        data_loss = self.loss(scores, minibatch.targets)
-        value = float(data_loss.detach())
-        if not math.isfinite(value):
-            self._fail(value, rate)
-        (data_loss + self._penalty_in_loss()).backward()  # type: ignore[no-untyped-call]
-        metrics = {"train/data_loss": value, "learning_rate": rate} | self._clip()
-        self.optimizer.step()
-        if self.recipe.max_norm is not None:
-            apply_max_norm_(self.module, self.recipe.max_norm)
-        right = 0.0
-        if self.dataset.task != "regression":
-            right = float(correct(scores.detach(), minibatch.labels, self.dataset.task))
-        return value, metrics, right
+    def _look(self) -> None:
+        """Read what the last updates went by, which waits for an accelerator."""
+        updates, self._waiting = self._waiting, []
+        for update in updates:
+            step, rate, done = update.step, update.rate, update.done
+            value = float(done.data_loss)
+            if not math.isfinite(value):
+                self._fail(value, step, rate)
+            metrics = {"train/data_loss": value, "learning_rate": rate}
+            if update.norm is not None:
+                metrics["gradient_norm"] = float(update.norm)
+            self.progress.loss_sum += value * update.count
+            self.progress.correct += 0.0 if done.right is None else float(done.right)
+            self._rows.append((step, metrics))
+            self.observer.stepped(step, value)
 
-    def _penalty_in_loss(self) -> Tensor | float:
-        """l1 and elastic stand in the loss; torch.optim adds the gradient of l2 itself."""
-        if self.recipe.penalty == "l2" or not self.recipe.weight_decay:
-            return 0.0
-        return self.recipe.weight_decay * self._penalty()
-
-    def _penalty(self) -> Tensor:
-        ratio = self.recipe.l1_ratio
-        return penalty(
-            self.regularized,
-            self.recipe.penalty,
-            l1_ratio=DEFAULT_L1_RATIO if ratio is None else ratio,
-        )
-
-    def _clip(self) -> dict[str, float]:
-        recipe = self.recipe
-        if recipe.clip_norm is not None:
-            norm = torch.nn.utils.clip_grad_norm_(self.trainable, recipe.clip_norm)
-            return {"gradient_norm": float(norm)}
-        if recipe.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(self.trainable, recipe.clip_value)
-        return {}
-
-    def _fail(self, value: float, rate: float) -> None:
-        step = self.progress.step + 1
+    def _fail(self, value: float, step: int, rate: float) -> None:
+        finer = " or compute in --precision bfloat16"
         raise TrainingError(
             f"the data loss is {value} at step {step} (learning rate {rate:g}): lower "
-            "--learning-rate, clip the gradient (--clip-norm 1) or normalize the data"
+            "--learning-rate, clip the gradient (--clip-norm 1), normalize the data"
+            f"{finer if self.step.execution.precision == 'float16' else ''}"
         )
 
     def _end_epoch(self) -> None:
+        self._look()
         progress, dataset = self.progress, self.dataset
         data_loss = progress.loss_sum / progress.seen
         metrics = {"train/epoch_data_loss": data_loss}
@@ -213,10 +224,17 @@ class Loop:
             metrics["train/accuracy"] = accuracy = progress.correct / progress.seen
         if self.recipe.weight_decay and self.recipe.update_rule != "adamw":
             with torch.no_grad():
-                regularization = self.recipe.weight_decay * float(self._penalty())
+                regularization = self.recipe.weight_decay * float(self.step.penalty())
             metrics["train/regularization_loss"] = regularization
             metrics["train/full_loss"] = data_loss + regularization
-        validation = evaluate(self.module, dataset, dataset.validation, self.loss)
+        validation = evaluate(
+            self.judged,
+            dataset,
+            dataset.validation,
+            self.step.loss,
+            execution=self.step.execution,
+            flips=self.recipe.average_flips,
+        )
         if validation is not None:
             metrics["validation/loss"] = validation.loss
             if validation.accuracy is not None:
@@ -248,9 +266,14 @@ class Loop:
             progress.best = f"best-{progress.step:09d}"
             self._write_checkpoint(progress.best)
 
-    def _restore_best(self) -> None:
-        if self.progress.best is not None:
-            load_weights(self.checkpoints / self.progress.best, self.module)
+    def _take_the_weights_to_keep(self) -> None:
+        best = self.progress.best
+        if best is not None and self.average is None:
+            load_weights(self.checkpoints / best, self.module)
+        elif best is not None:
+            load_average(self.checkpoints / best, self.module)
+        elif self.average is not None:
+            self.module.load_state_dict(self.average.module.state_dict())
 
     def _keep(self, final: bool) -> None:
         """Report and save when it is time to."""
@@ -264,6 +287,7 @@ class Loop:
 
     def report(self) -> None:
         """Write what has gathered since the last report, in one transaction."""
+        self._look()
         if self._rows:
             self.store.report_many(self.run, self._rows)
             self._rows = []
@@ -276,11 +300,13 @@ class Loop:
         self._saved = time.monotonic()
 
     def _write_checkpoint(self, name: str) -> None:
+        self.progress.scaler = self.step.scaler.state_dict()
         save_checkpoint(
             self.checkpoints,
             name,
             self.progress.step,
             self.module,
-            self.optimizer,
+            self.step.optimizer,
             asdict(self.progress),
+            average=None if self.average is None else self.average.module,
         )

@@ -7,7 +7,8 @@ so a resumed run sees exactly what the uninterrupted one would have seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ from torch import Tensor
 
 from chainrule.training.augmentation import MIXUP_ALPHA, augment_images, mixup, parse_augmentations
 from chainrule.training.data.dataset import Dataset, Part
+from chainrule.training.data.streaming import Blocks, stream
+from chainrule.training.execution import Execution, execution_of
 from chainrule.training.recipe import Recipe
 
 _ORDER, _STEP = 0, 1  # streams of random numbers that never meet
 
 
-@dataclass(frozen=True)
-class Minibatch:
+class Minibatch(NamedTuple):
     """What one step trains on.
 
     Attributes:
@@ -37,9 +39,11 @@ class Minibatch:
 
 
 def on_device(dataset: Dataset, device: torch.device) -> Dataset:
-    """The data set with all its tensors on ``device``."""
+    """The data set with its tensors on ``device``; what is streamed stays in its file."""
 
     def move(part: Part) -> Part:
+        if part.mapped is not None:
+            return part
         return Part(part.inputs.to(device), part.targets.to(device))
 
     return replace(
@@ -63,10 +67,20 @@ def minibatch_indices(examples: int, batch_size: int, seed: int, epoch: int) -> 
         [4, 5]
     """
     order = torch.from_numpy(np.random.default_rng((seed, _ORDER, epoch)).permutation(examples))
-    cuts = list(range(batch_size, examples, batch_size))
-    if batch_size > 1 and cuts and examples - cuts[-1] == 1:
-        cuts.pop()
-    return list(torch.tensor_split(order, cuts))
+    return list(torch.tensor_split(order, minibatch_ends(examples, batch_size)[:-1]))
+
+
+def minibatch_ends(examples: int, batch_size: int) -> list[int]:
+    """Where each minibatch of an epoch ends, in examples from its beginning.
+
+    Examples:
+        >>> minibatch_ends(9, 4)
+        [4, 9]
+    """
+    ends = list(range(batch_size, examples, batch_size))
+    if batch_size > 1 and ends and examples - ends[-1] == 1:
+        ends.pop()
+    return [*ends, examples]
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -81,10 +95,19 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
 
 
 class Minibatches:
-    """Makes the minibatches of a recipe from the training part of a data set."""
+    """Makes the minibatches of a recipe from the training part of a data set.
 
-    def __init__(self, dataset: Dataset, recipe: Recipe) -> None:
+    Args:
+        dataset: on the device.
+        recipe: with its augmentations.
+        execution: whose memory format images are given in.
+    """
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, execution: Execution | None = None
+    ) -> None:
         self.dataset, self.recipe = dataset, recipe
+        self.execution = execution or execution_of(recipe)
         self.augmentations = parse_augmentations(recipe.augment)
         alphas = [item.strength for item in self.augmentations if item.name == "mixup"]
         self.mixup_alpha = (alphas[0] or MIXUP_ALPHA) if alphas else None
@@ -95,27 +118,33 @@ class Minibatches:
         Just before each one is handed out PyTorch's generators are seeded for that step, so
         that dropout too is a function of the step.
         """
-        recipe = self.recipe
-        train = self.dataset.train
-        indices = minibatch_indices(len(train), recipe.batch_size, recipe.seed, epoch)
-        for number, chosen in enumerate(indices[first:], start=first):
-            rng = np.random.default_rng((recipe.seed, _STEP, epoch, number))
+        device, seed = self.dataset.mean.device, self.recipe.seed
+        for number, (inputs, labels) in enumerate(self._drawn(epoch, first), start=first):
+            rng = np.random.default_rng((seed, _STEP, epoch, number))
             torch.manual_seed(int(rng.integers(2**63)))
-            yield self._make(chosen.to(train.inputs.device), rng)
+            yield self._make(inputs.to(device), labels.to(device), rng)
 
-    def _make(self, chosen: Tensor, rng: np.random.Generator) -> Minibatch:
+    def _drawn(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and labels as they are in the data set."""
+        train, seed, size = self.dataset.train, self.recipe.seed, self.recipe.batch_size
+        if self.dataset.streamed:
+            blocks = Blocks.of(train, size, seed)
+            yield from stream(train, blocks, minibatch_ends(len(train), size), epoch, first)
+            return
+        for chosen in minibatch_indices(len(train), size, seed, epoch)[first:]:
+            indices = chosen.to(train.inputs.device)
+            yield train.inputs[indices], train.targets[indices]
+
+    def _make(self, inputs: Tensor, labels: Tensor, rng: np.random.Generator) -> Minibatch:
         dataset = self.dataset
-        inputs, labels = dataset.train.inputs[chosen], dataset.train.targets[chosen]
-        if self.augmentations and dataset.image:
-            images = inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
-            images = augment_images(images, self.augmentations, rng, normalized=False)
-            inputs = dataset.normalize(images)
+        if dataset.image:  # bytes stay bytes, a quarter of the memory to move, until normalized
+            inputs = augment_images(inputs, self.augmentations, rng, normalized=False)
+        inputs = dataset.normalize(inputs)
+        if dataset.image:
             inputs = augment_images(inputs, self.augmentations, rng, normalized=True)
-        else:
-            inputs = dataset.normalize(inputs)
         targets = labels
         if self.mixup_alpha is not None:
             if dataset.task == "classification":
                 targets = F.one_hot(labels, dataset.outputs).to(inputs.dtype)
             inputs, targets = mixup(inputs, targets, rng, self.mixup_alpha)
-        return Minibatch(inputs, targets, labels)
+        return Minibatch(self.execution.lay_out(inputs), targets, labels)

@@ -19,6 +19,7 @@ class Start:
         step: updates already made (above 0 when resumed).
         steps: updates of the whole run.
         epochs: epochs of the whole run.
+        execution: how steps are computed, in a line.
     """
 
     run: str
@@ -28,6 +29,7 @@ class Start:
     step: int
     steps: int
     epochs: int
+    execution: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class EpochReport:
 
 class Observer:
     """Looks on and does nothing; override what you want to see."""
+
+    def choosing(self, seconds: float) -> None:
+        """How a step is fastest is about to be measured, for at most so many seconds."""
 
     def started(self, start: Start) -> None:
         """The run is about to make its first step."""

@@ -57,6 +57,7 @@ def prepare_data(recipe: Recipe, given: Dataset | None) -> Dataset:
         task="regression" if recipe.loss == "mse" and recipe.target else None,
         image_size=recipe.image_size,
         limit=recipe.limit or None,
+        stream=recipe.stream,
     )
 
 
@@ -88,6 +89,10 @@ def resolve_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
             f"batch_size {recipe.batch_size} is more than the {len(dataset.train)} training "
             f"examples of '{dataset.name}': lower it"
         )
+    if recipe.average_flips and not dataset.image:
+        raise RecipeError(
+            f"average_flips is for images; '{dataset.name}' has vectors: leave it out"
+        )
     network = _usual_network(dataset) if recipe.network == "auto" else recipe.network
     return recipe.model_copy(update={"loss": loss, "network": network})
 
@@ -108,11 +113,11 @@ def prepare_network(recipe: Recipe, dataset: Dataset, given: nn.Module | None) -
     module = find_network(
         given if given is not None else recipe.network, input=shape, classes=outputs
     )
-    example = dataset.normalize(dataset.train.inputs[:2])
+    example = dataset.normalize(dataset.train.first(2))
     _refuse_misfit(module, example, recipe.network, outputs)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise RecipeError(f"network '{recipe.network}' has no parameter to train: add a layer")
-    batch = dataset.normalize(dataset.train.inputs[:_LSUV_EXAMPLES])
+    batch = dataset.normalize(dataset.train.first(_LSUV_EXAMPLES))
     if recipe.initialization != "default":
         std = recipe.initialization_std or DEFAULT_STD
         initialize(module, recipe.initialization, batch=batch, std=std)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Progress:
         best_loss: best validation loss so far (early stopping).
         best: name of the checkpoint that holds the best weights.
         waited: epochs since then.
+        scaler: state of the loss scaling (float16 alone).
     """
 
     step: int = 0
@@ -34,3 +36,4 @@ class Progress:
     best_loss: float | None = None
     best: str | None = None
     waited: int = 0
+    scaler: dict[str, Any] = field(default_factory=dict)

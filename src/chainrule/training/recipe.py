@@ -44,6 +44,8 @@ class Recipe(BaseModel):
         data_dir: folder that holds the files of a named data set.
         target: target columns of a CSV file (default: the last one).
         image_size: images of a folder are resized to this (pixels).
+        stream: leave a folder of .npy files on the disk and read it as it is needed; None: when
+            it takes more than half of the memory at hand.
         limit: keep only this many examples of each part (0: all).
         validation_share: share of the training examples held back to choose by.
         test_share: share held back to report on, where the set has no test part of its own.
@@ -72,6 +74,21 @@ class Recipe(BaseModel):
         initialization: default (PyTorch's), kaiming (he), xavier (glorot), orthogonal, lsuv,
             normal or zeros.
         initialization_std: standard deviation of initialization "normal".
+        precise: plain float32 and the textbook's kernels; nothing is measured or chosen.
+        precision: of the network's arithmetic (weights stay float32): float32, bfloat16, float16;
+            "auto" takes bfloat16 where it is measured to be faster and agrees with float32.
+        memory_format: channels-first or channels-last for images; "auto" takes the faster.
+        update_kernel: fused or foreach; "auto" takes the faster.
+        threads: of the CPU; None takes as many as are fastest, up to PyTorch's own number.
+        compiled: torch.compile the network; None: only where it pays (long runs on a GPU).
+        micro_batch_size: minibatches are computed in parts of this many examples, whose gradients
+            add up; None: in one.
+        memory: a budget such as "4GB": micro_batch_size is then the largest that fits.
+        checkpoint_activations: keep only what layers are given, and compute again what backward
+            wants of their insides: less memory, about a third more work (Chen et al. 2016).
+        average_weights: decay of a moving average of the weights, such as 0.999, which is
+            evaluated and kept instead of the last weights (Polyak & Juditsky 1992).
+        average_flips: scores are the mean over an image and its mirror image when evaluated.
         seed: fixes the split, the initial weights, the order, augmentation and dropout.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         checkpoint_every: updates between checkpoints (0: at the end of each epoch and
@@ -89,6 +106,7 @@ class Recipe(BaseModel):
     data_dir: str | None = None
     target: Words = ()
     image_size: Annotated[int, Field(gt=0)] | None = None
+    stream: bool | None = None
     limit: Annotated[int, Field(ge=0)] = 0
     validation_share: Share = 0.1
     test_share: Share = 0.2
@@ -115,6 +133,17 @@ class Recipe(BaseModel):
     augment: Words = ()
     initialization: str = "default"
     initialization_std: Positive | None = None
+    precise: bool = False
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    memory_format: Literal["auto", "channels-first", "channels-last"] = "auto"
+    update_kernel: Literal["auto", "fused", "foreach"] = "auto"
+    threads: Annotated[int, Field(gt=0)] | None = None
+    compiled: bool | None = None
+    micro_batch_size: Annotated[int, Field(gt=0)] | None = None
+    memory: str | None = None
+    checkpoint_activations: bool = False
+    average_weights: Annotated[float, Field(gt=0, lt=1)] | None = None
+    average_flips: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     checkpoint_every: Annotated[int, Field(ge=0)] = 0
@@ -177,10 +206,38 @@ class Recipe(BaseModel):
                 f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs: "
                 "lower it",
             ),
+            *self._of_execution(),
             (
                 self.initialization_std is not None and self.initialization != "normal",
                 f"initialization_std contradicts initialization {self.initialization!r}: "
                 "it belongs to normal",
+            ),
+        ]
+
+    def _of_execution(self) -> list[tuple[bool, str]]:
+        other = [
+            word
+            for word, plain in (
+                (self.precision, "float32"),
+                (self.memory_format, "channels-first"),
+                (self.update_kernel, "foreach"),
+            )
+            if word not in ("auto", plain)
+        ]
+        return [
+            (
+                self.precise and (bool(other) or bool(self.compiled)),
+                f"precise contradicts {', '.join(other) or 'compiled'}: it is plain float32, "
+                "channels-first, foreach and not compiled; leave one of the two out",
+            ),
+            (
+                self.micro_batch_size is not None and self.memory is not None,
+                "memory decides micro_batch_size: give one of the two",
+            ),
+            (
+                (self.micro_batch_size or 0) > self.batch_size,
+                f"micro_batch_size {self.micro_batch_size} is more than batch_size "
+                f"{self.batch_size}: lower it",
             ),
         ]
 

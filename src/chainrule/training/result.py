@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule.analysis.table import NetworkTable
 from chainrule.answer import Answer
+from chainrule.training.phases import StepProfile
 
 Series = tuple[tuple[int, float], ...]  # (step, value) pairs in the order of the steps
 
@@ -62,6 +63,7 @@ class TrainingResult(Answer):
         mistakes: some misclassified test images, the most confident first (may be empty).
         table: the network layer by layer.
         recipe: the validated recipe as plain values.
+        profile: where the time of a step went, when that was asked for and there were enough.
 
     Examples:
         >>> import chainrule
@@ -91,8 +93,18 @@ class TrainingResult(Answer):
     mistakes: tuple[Mistake, ...]
     table: NetworkTable
     recipe: dict[str, Any]
+    profile: StepProfile | None = None
 
     def summary(self) -> dict[str, Any]:
         """The numbers alone, for ``--json`` and for comparing runs."""
-        left_out = ("curves", "confusion", "filters", "mistakes", "table", "recipe", "classes")
+        left_out = (
+            "curves",
+            "confusion",
+            "filters",
+            "mistakes",
+            "table",
+            "recipe",
+            "classes",
+            "profile",
+        )
         return {name: value for name, value in self.to_dict().items() if name not in left_out}

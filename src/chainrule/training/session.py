@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from chainrule.training.archive import save_result
 from chainrule.training.checkpoint import latest_checkpoint, save_weights
 from chainrule.training.data.dataset import Dataset
 from chainrule.training.evaluation import confusion_matrix, evaluate, worst_mistakes
+from chainrule.training.execution import threads
 from chainrule.training.interrupt import Interrupt, TrainingStopped
 from chainrule.training.loop import Loop
 from chainrule.training.observer import Observer, Start
+from chainrule.training.phases import Phases, Profiler
 from chainrule.training.recipe import Recipe
+from chainrule.training.recomputation import recomputing
 from chainrule.training.result import TrainingResult
 
 
@@ -32,6 +36,7 @@ class Session:
         dataset: on the device.
         module: on the device, initialized.
         observer: who looks on.
+        profiled: time the phases of some steps and trace a few.
     """
 
     def __init__(
@@ -42,15 +47,20 @@ class Session:
         dataset: Dataset,
         module: nn.Module,
         observer: Observer,
+        profiled: bool = False,
     ) -> None:
         self.store, self.run, self.recipe = store, run, recipe
         self.dataset, self.module, self.observer = dataset, module, observer
         self.table = network_table(module, dataset.input_shape, recipe.network)
-        self.loop = Loop(module, dataset, recipe, store, run, observer)
+        self.phases = Phases()
+        if profiled:
+            self.phases = Profiler(store.path(run), dataset.mean.device)
+        self.loop = Loop(module, dataset, recipe, store, run, observer, self.phases)
 
     def go(self, resuming: bool) -> TrainingResult:
         """Train, evaluate, keep the result, and say in the store how it ended."""
-        with Interrupt() as interrupt:
+        execution, again = self.loop.step.execution, self.recipe.checkpoint_activations
+        with threads(execution.threads), recomputing(self.module, again), Interrupt() as interrupt:
             try:
                 if resuming:
                     self._resume()
@@ -88,13 +98,21 @@ class Session:
             step=self.loop.progress.step,
             steps=self.loop.steps,
             epochs=self.recipe.epochs,
+            execution=self.store.last_message(self.run, "execution"),
         )
 
     def _result(self, ended: str) -> TrainingResult:
         dataset, progress = self.dataset, self.loop.progress
         test = None  # who presses Ctrl-C does not wait for a test
         if ended == "finished":
-            test = evaluate(self.module, dataset, dataset.test, self.loop.loss)
+            test = evaluate(
+                self.module,
+                dataset,
+                dataset.test,
+                self.loop.step.loss,
+                execution=replace(self.loop.step.execution, precision="float32"),
+                flips=self.recipe.average_flips,
+            )
         classify = dataset.task == "classification" and test is not None
         targets = dataset.test.targets.cpu()
         return TrainingResult(
@@ -121,6 +139,7 @@ class Session:
             else (),
             table=self.table,
             recipe=self.recipe.plain(),
+            profile=self.phases.found(),
         )
 
     def _finish(self, result: TrainingResult) -> None:

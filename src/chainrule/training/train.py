@@ -14,8 +14,10 @@ from chainrule.network.source import describe_name
 from chainrule.record.environment import hardware, versions
 from chainrule.record.run import RunRecord
 from chainrule.record.store import RunStore
+from chainrule.training.choosing import choose
 from chainrule.training.data.dataset import Dataset
 from chainrule.training.data.load import dataset_names
+from chainrule.training.fitting import fit
 from chainrule.training.minibatches import on_device
 from chainrule.training.observer import Observer
 from chainrule.training.prepare import (
@@ -37,6 +39,7 @@ def train(
     runs: str | Path = "runs",
     resume: str | None = None,
     observer: Observer | None = None,
+    profile: bool = False,
     **settings: Any,
 ) -> TrainingResult:
     """Train a network on data, keep the run, and report on held-out test data.
@@ -50,6 +53,7 @@ def train(
         resume: identifier of a run to go on with (``"last"`` for the newest); its own recipe
             counts, so nothing else but the module or data it was made with may be given.
         observer: who looks on.
+        profile: time the phases of fifty steps and trace five (``trace.json`` in the folder).
         settings: fields of :class:`chainrule.Recipe`: epochs, batch_size, update_rule, ...
 
     Returns:
@@ -84,12 +88,20 @@ def train(
         module = prepare_network(chosen, dataset, given).to(device)
         if record is not None:
             _refuse_other_data(record.data, dataset)
+        looker, here = observer or Observer(), on_device(dataset, device)
+        if record is None:
+            chosen = fit(chosen, module, dataset)
+            choice = choose(module, here, chosen, announce=looker.choosing)
+            chosen = chosen.model_copy(update=choice.execution.settings())
         # only now that nothing can be refused any more is anything written
         store = RunStore(runs, create=True)
-        run = record.id if record else _create(store, chosen, dataset, module, device)
+        if record is None:
+            run = _create(store, chosen, dataset, module, device)
+            store.note(run, 0, "execution", choice.words, choice.to_dict())
+        else:
+            run = record.id
         stack.enter_context(store.hold(run))
-        looker = observer or Observer()
-        session = Session(store, run, chosen, on_device(dataset, device), module, looker)
+        session = Session(store, run, chosen, here, module, looker, profile)
         return session.go(resuming=record is not None)
 
 

@@ -1,4 +1,4 @@
-"""Update rules by name: torch.optim's, fused where PyTorch has a fused kernel.
+"""Update rules by name: torch.optim's, in one fused kernel or tensor by tensor ("foreach").
 
 With gradient g, parameter w and learning rate a (CS231n notes on neural networks, part 3):
 
@@ -44,12 +44,17 @@ def learning_rate(recipe: Recipe) -> float:
 
 
 def build_optimizer(
-    recipe: Recipe, regularized: Iterable[nn.Parameter], others: Iterable[nn.Parameter]
+    recipe: Recipe,
+    regularized: Iterable[nn.Parameter],
+    others: Iterable[nn.Parameter],
+    *,
+    fused: bool = True,
 ) -> torch.optim.Optimizer:
     """The recipe's update rule over two groups: those that R(W) touches, and the others.
 
     The gradient of an l2 penalty is added by torch.optim itself (``weight_decay``), which
-    costs no extra pass; l1 and elastic penalties stand in the loss.
+    costs no extra pass; l1 and elastic penalties stand in the loss. A fused kernel is taken
+    where PyTorch has one; it may contract a multiply and an add, so that last bits differ.
 
     Examples:
         >>> w = nn.Parameter(torch.ones(1))
@@ -65,16 +70,18 @@ def build_optimizer(
     rate, rule = learning_rate(recipe), recipe.update_rule
     if rule == "rmsprop":  # PyTorch has no fused kernel for it
         return torch.optim.RMSprop(groups, lr=rate, foreach=True)
-    fused = _can_fuse(groups)
+    kernel: dict[str, Any] = {"foreach": True}
+    if fused and _can_fuse(groups):
+        kernel = {"fused": True}
     if rule in ("sgd", "momentum", "nesterov"):
         mu = 0.0 if rule == "sgd" else recipe.momentum
         momentum = DEFAULT_MOMENTUM if mu is None else mu
         nesterov = rule == "nesterov" and momentum > 0
-        return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=fused)
+        return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, **kernel)
     if rule == "adagrad":
-        return torch.optim.Adagrad(groups, lr=rate, fused=fused)
+        return torch.optim.Adagrad(groups, lr=rate, **kernel)
     family = torch.optim.AdamW if rule == "adamw" else torch.optim.Adam
-    return family(groups, lr=rate, fused=fused)
+    return family(groups, lr=rate, **kernel)
 
 
 def _can_fuse(groups: list[dict[str, Any]]) -> bool:

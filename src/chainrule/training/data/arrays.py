@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,10 @@ def read_npz(path: Path, task: str | None) -> Raw:
     if all(name in arrays for name in _PARTED):
         main = _pair(arrays["x_train"], arrays["y_train"], path)
         test = _pair(arrays["x_test"], arrays["y_test"], path)
-        return _raw(path, main, test, task)
+        return raw_of(path, main, test, task)
     for inputs, targets in _WHOLE:
         if inputs in arrays and targets in arrays:
-            return _raw(path, _pair(arrays[inputs], arrays[targets], path), None, task)
+            return raw_of(path, _pair(arrays[inputs], arrays[targets], path), None, task)
     raise DataError(
         f"file '{path}' holds {', '.join(arrays) or 'nothing'}, wants x and y, or "
         f"{', '.join(_PARTED)}"
@@ -69,14 +70,15 @@ def _pair(inputs: Array, targets: Array, path: Path) -> RawPart:
             raise DataError(f"array {name} of '{path}' is {array.dtype}, wants numbers")
         if not array.ndim:
             raise DataError(f"array {name} of '{path}' is a single number, wants one per example")
-    return RawPart(_channels_first(inputs, path), targets)
+    return RawPart(channels_first(inputs, path), targets)
 
 
-def _channels_first(inputs: Array, path: Path) -> Array:
-    if inputs.dtype != np.uint8:
+def channels_first(inputs: Array, path: Path) -> Array:
+    """Images as (N, C, H, W), vectors as float32; a view where that is possible."""
+    if inputs.dtype not in (np.uint8, np.float32):
         inputs = as_float32(inputs, f"array x of '{path}'")
     if inputs.ndim == 2:
-        return inputs.astype(np.float32)
+        return inputs.astype(np.float32, copy=False)
     if inputs.ndim == 3:
         return inputs[:, None]
     if inputs.ndim == 4:
@@ -88,7 +90,14 @@ def _channels_first(inputs: Array, path: Path) -> Array:
     )
 
 
-def _raw(path: Path, main: RawPart, test: RawPart | None, task: str | None) -> Raw:
+def raw_of(
+    path: Path,
+    main: RawPart,
+    test: RawPart | None,
+    task: str | None,
+    validation: RawPart | None = None,
+) -> Raw:
+    """What ``main`` and its companions are: classes, labels or numbers, by their targets."""
     targets = main.targets
     kind: Task = "regression"
     whole = np.issubdtype(targets.dtype, np.integer) or task == "classification"
@@ -104,13 +113,15 @@ def _raw(path: Path, main: RawPart, test: RawPart | None, task: str | None) -> R
                 "that they are numbers (task regression)"
             )
         check_labels(targets, max(count, 1), str(path))
-        return Raw(path.stem, str(path), tuple(str(n) for n in range(count)), main, test)
-    main, test = _two_axes(main), None if test is None else _two_axes(test)
+        names = tuple(str(number) for number in range(count))
+        return Raw(path.stem, str(path), names, main, test, validation)
+    main = _two_axes(main)
+    test, validation = (None if part is None else _two_axes(part) for part in (test, validation))
     names = tuple(str(number) for number in range(main.targets.shape[1]))
-    return Raw(path.stem, str(path), names, main, test, task=kind)
+    return Raw(path.stem, str(path), names, main, test, validation, kind)
 
 
 def _two_axes(part: RawPart) -> RawPart:
     """Targets (N,) as (N, 1)."""
     targets = part.targets
-    return RawPart(part.inputs, targets[:, None] if targets.ndim == 1 else targets)
+    return replace(part, targets=targets[:, None] if targets.ndim == 1 else targets)

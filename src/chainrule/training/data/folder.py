@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,42 @@ def read_folder(path: Path, size: int | None) -> Raw:
     Raises:
         DataError: no images, fewer than two classes, unreadable or unequal images.
     """
+    found = layout(path, size)
+    made = {
+        what: _part(folder, found.classes, size, found.shape)
+        for what, folder in found.folders.items()
+    }
+    return Raw(
+        name=path.name or str(path),
+        source=str(path),
+        classes=found.classes,
+        main=made["train"],
+        test=made.get("test"),
+        validation=made.get("validation"),
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an image folder holds.
+
+    Attributes:
+        classes: names of the subfolders.
+        shape: (C, H, W) of every image.
+        folders: folder of each part, "train" and perhaps "test" and "validation".
+    """
+
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    folders: dict[str, Path]
+
+
+def layout(path: Path, size: int | None) -> Layout:
+    """Classes, shape and parts of an image folder; only the first image is decoded.
+
+    Raises:
+        DataError: no images, fewer than two classes, an image that cannot be read.
+    """
     top = _subfolder(path, _TRAIN) or path
     classes = tuple(sorted(item.name for item in top.iterdir() if _holds_images(item)))
     if len(classes) < 2:
@@ -33,33 +71,30 @@ def read_folder(path: Path, size: int | None) -> Raw:
         raise DataError(
             f"image folder '{path}' has {found}, wants two or more subfolders, one per class"
         )
-    test, validation = _subfolder(path, _TEST), _subfolder(path, _VALIDATION)
-    shape = _common_shape(top, classes, size)
-    return Raw(
-        name=path.name or str(path),
-        source=str(path),
-        classes=classes,
-        main=_part(top, classes, size, shape),
-        test=_part(test, classes, size, shape) if test and top != path else None,
-        validation=_part(validation, classes, size, shape) if validation and top != path else None,
-    )
+    folders = {"train": top}
+    for what, names in (("test", _TEST), ("validation", _VALIDATION)):
+        held = _subfolder(path, names)
+        if held is not None and top != path:
+            folders[what] = held
+    return Layout(classes, _common_shape(top, classes, size), folders)
 
 
 def _subfolder(path: Path, names: tuple[str, ...]) -> Path | None:
     return next((path / name for name in names if (path / name).is_dir()), None)
 
 
-def _images(folder: Path) -> list[Path]:
+def images_of(folder: Path) -> list[Path]:
+    """The image files of a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def _holds_images(folder: Path) -> bool:
-    return folder.is_dir() and bool(_images(folder))
+    return folder.is_dir() and bool(images_of(folder))
 
 
 def _common_shape(top: Path, classes: tuple[str, ...], size: int | None) -> tuple[int, ...]:
     """Shape of the first image; three channels as soon as any image has colour."""
-    files = [path for name in classes for path in _images(top / name)]
+    files = [path for name in classes for path in images_of(top / name)]
     _, height, width = _read(files[0], size, grey=None).shape
     return (1 if all(_mode(path) in _GREY for path in files) else 3, height, width)
 
@@ -75,23 +110,35 @@ def _mode(path: Path) -> str:
 def _part(
     folder: Path, classes: tuple[str, ...], size: int | None, shape: tuple[int, ...]
 ) -> RawPart:
+    pairs = list(examples_of(folder, classes, size, shape))
+    if not pairs:
+        raise DataError(f"folder '{folder}' has no images: fill it or remove it")
+    images, labels = zip(*pairs, strict=True)
+    return RawPart(np.stack(images), np.array(labels, np.int64))
+
+
+def examples_of(
+    folder: Path, classes: tuple[str, ...], size: int | None, shape: tuple[int, ...]
+) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Images (C, H, W) and their labels, one after the other.
+
+    Raises:
+        DataError: an image that cannot be read or has another size, a class that is not known.
+    """
     strangers = [
         item.name for item in folder.iterdir() if _holds_images(item) and item.name not in classes
     ]
     if strangers:
         raise DataError(f"folder '{folder}' has class '{strangers[0]}', which training does not")
-    images, labels = [], []
     for label, name in enumerate(classes):
-        for path in _images(folder / name):
+        for path in images_of(folder / name):
             image = _read(path, size, grey=shape[0] == 1)
             if image.shape != shape:
                 raise DataError(
                     f"image '{path}' is {image.shape[1]}x{image.shape[2]}, the first one is "
                     f"{shape[1]}x{shape[2]}: give --image-size to resize them all"
                 )
-            images.append(image)
-            labels.append(label)
-    return RawPart(np.stack(images), np.array(labels, np.int64))
+            yield image, label
 
 
 def _read(path: Path, size: int | None, grey: bool | None) -> NDArray[np.uint8]:

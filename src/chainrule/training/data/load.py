@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from chainrule.errors import DataError, suggestion
+from chainrule.training.data.array_folder import is_array_folder, read_array_folder
 from chainrule.training.data.arrays import read_npz
 from chainrule.training.data.cifar import read_cifar
 from chainrule.training.data.dataset import Dataset
@@ -15,7 +16,9 @@ from chainrule.training.data.find import folders_of
 from chainrule.training.data.folder import read_folder
 from chainrule.training.data.huggingface import read_huggingface
 from chainrule.training.data.idx import read_idx_set
+from chainrule.training.data.mapped import available_memory
 from chainrule.training.data.raw import Raw
+from chainrule.training.data.size import size_in_memory
 from chainrule.training.data.split import make_dataset
 from chainrule.training.data.table import read_csv
 
@@ -45,12 +48,13 @@ def load_data(
     task: str | None = None,
     image_size: int | None = None,
     limit: int | None = None,
+    stream: bool | None = None,
 ) -> Dataset:
     """A data set by name or path, split and measured. Loading never executes anything.
 
     Args:
         name: "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "hf:NAME", or the path
-            of an image folder, a .csv or an .npz file.
+            of an image folder, a folder of .npy files, a .csv or an .npz file.
         directory: where the files of a named set are; else CHAINRULE_DATA, else ./data.
         seed: fixes the split.
         validation_share: share of the examples held back to choose by.
@@ -61,6 +65,8 @@ def load_data(
             always classified.
         image_size: images of a folder are resized to this many pixels a side.
         limit: keep at most this many examples of each part.
+        stream: leave the inputs of a folder of .npy files there and read them as they are needed;
+            None: when they take more than half of the memory at hand.
 
     Raises:
         DataError: missing, damaged, or nothing a network can learn from.
@@ -76,9 +82,29 @@ def load_data(
             "train on: lower one of them"
         )
     read = _reader(str(name), directory, target, task, image_size)
+    path = Path(name).expanduser()
+    if path.is_dir() and is_array_folder(path):
+        read = partial(read_array_folder, path, task, stream)
+    elif stream:
+        raise DataError(
+            f"stream got data '{name}', which is read into memory: only a folder with x_train.npy "
+            "and y_train.npy is streamed (chainrule pack makes one)"
+        )
+    else:
+        _refuse_larger_than_memory(path, image_size)
     return make_dataset(
         read(), seed=seed, validation_share=validation_share, test_share=test_share, limit=limit
     )
+
+
+def _refuse_larger_than_memory(path: Path, image_size: int | None) -> None:
+    """Better now than when the system ends the process."""
+    memory, size = available_memory(), size_in_memory(path, image_size)
+    if memory is not None and size > memory:
+        raise DataError(
+            f"data '{path}' take {size:,} bytes in memory, of which {memory:,} are at hand: "
+            "chainrule pack writes them as .npy files, which are streamed"
+        )
 
 
 def _check_arguments(target: object, task: object, image_size: object, limit: object) -> None:

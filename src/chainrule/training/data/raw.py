@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 
 from chainrule.errors import DataError
 from chainrule.training.data.dataset import Task
+from chainrule.training.data.mapped import Mapped
 
 
 @dataclass(frozen=True)
 class RawPart:
-    """Arrays as read: inputs (N, C, H, W) or (N, D), targets (N,) or (N, K)."""
+    """Arrays as read: inputs (N, C, H, W) or (N, D), targets (N,) or (N, K).
+
+    ``mapped`` is the file that the inputs are a view of, when they are to stay in it.
+    """
 
     inputs: NDArray[np.generic]
     targets: NDArray[np.generic]
+    mapped: Mapped | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,9 @@ def _check_part(raw: Raw, what: str, part: RawPart) -> None:
             f"data '{raw.source}' have {len(part.inputs)} {what}inputs and {len(part.targets)} "
             "targets: each input wants one target"
         )
-    for name, array in (("inputs", part.inputs), ("targets", part.targets)):
+    # what stays in its file is looked through once, together with its statistics
+    in_memory = [("inputs", part.inputs)] if part.mapped is None else []
+    for name, array in [*in_memory, ("targets", part.targets)]:
         refuse_not_finite(array, f"{what}{name}", raw.source)
     if part.inputs.shape[1:] != raw.main.inputs.shape[1:]:
         raise DataError(
@@ -96,8 +103,13 @@ def as_float32(array: NDArray[np.generic], what: str) -> NDArray[np.float32]:
     return made
 
 
-def refuse_not_finite(array: NDArray[np.generic], what: str, source: str) -> None:
-    """Name the number of values that are NaN or infinite, and the place of the first."""
+def refuse_not_finite(
+    array: NDArray[np.generic], what: str, source: str, first_row: int = 0
+) -> None:
+    """Name the number of values that are NaN or infinite, and the place of the first.
+
+    ``first_row`` is the number of the array's first example in the whole.
+    """
     if not np.issubdtype(array.dtype, np.floating):
         return
     bad = ~np.isfinite(array)
@@ -105,7 +117,7 @@ def refuse_not_finite(array: NDArray[np.generic], what: str, source: str) -> Non
         first = tuple(int(place) for place in np.argwhere(bad)[0])
         raise DataError(
             f"{what} of '{source}' hold {int(bad.sum())} values that are not finite, the first in "
-            f"example {first[0]} at {first[1:]}: mend or drop them"
+            f"example {first[0] + first_row} at {first[1:]}: mend or drop them"
         )
 
 

@@ -1,0 +1,76 @@
+"""Images per second of full training steps: chainrule beside other people's loops.
+
+All train the same network with the same minibatch size, update rule, crop and flip, on all cores,
+each in a process of its own with its own pinned packages on the same torch, in turns. Aims: at
+least 5 times all of them on LeNet, 2 times on the larger two, and 0.9 of the bare step: one fixed
+minibatch in the same execution, nothing made, nothing recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import rivals
+from benchmarks.speed.case import CASES
+
+ROOT = Path(__file__).parent.parent
+REPEATS, OURS = 5, "chainrule"
+CANDIDATES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    OURS: ("ours", ("whole",), ""),
+    "chainrule, watched": ("ours", ("watched",), ""),
+    "bare step": ("ours", ("bare",), ""),
+    "plain loop, 0 workers": ("plain", ("0",), "torchvision"),
+    "plain loop, 2 workers": ("plain", ("2",), "torchvision"),
+    "Lightning, 0 workers": ("lightning_loop", ("0",), "lightning"),
+    "Lightning, 2 workers": ("lightning_loop", ("2",), "lightning"),
+    "skorch": ("skorch_loop", (), "skorch"),
+    "Keras": ("keras_loop", (), "keras"),
+}
+
+
+def measure() -> dict[str, Any]:
+    """By network: what chainrule chose, images/s of each candidate, ratios of chainrule to it."""
+    return {name: compare(name) for name in CASES}
+
+
+def compare(case: str) -> dict[str, Any]:
+    """One network, all candidates in turns."""
+    chosen = _run(case, "ours", ("chosen",), "").strip().splitlines()[-1]
+    print(f"{case}: {chosen}", flush=True)
+    speeds: dict[str, list[float]] = {name: [] for name in CANDIDATES}
+    for _ in range(REPEATS):
+        for name, (module, arguments, rival) in CANDIDATES.items():
+            output = _run(case, module, arguments, rival)
+            speeds[name].append(json.loads(output.strip().splitlines()[-1])["images/s"])
+            print(f"  {name:24s} {speeds[name][-1]:10,.0f} images/s", flush=True)
+    return {
+        "execution": chosen,
+        "images/s": {name: round(statistics.median(found)) for name, found in speeds.items()},
+        "chainrule is so many times as fast as": {
+            name: _ratio(speeds[OURS], found) for name, found in speeds.items() if name != OURS
+        },
+    }
+
+
+def _run(case: str, module: str, arguments: tuple[str, ...], rival: str) -> str:
+    path = [str(ROOT), *([str(rivals.folder(rival))] if rival else [])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    command = [sys.executable, "-m", f"benchmarks.speed.{module}", case, *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    pairs = [one / other for one, other in zip(ours, theirs, strict=True)]
+    low, median, high = statistics.quantiles(pairs, n=4)
+    return {"median": round(median, 2), "quartiles": [round(low, 2), round(high, 2)]}
