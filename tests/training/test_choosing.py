@@ -169,7 +169,7 @@ def test_the_noise_is_that_of_the_gradient_over_minibatches(digits: Dataset) -> 
     for _ in range(60):
         chosen = torch.randint(len(dataset.train), (size,), generator=rng)
         labels = dataset.train.targets[chosen]
-        minibatch = Minibatch(dataset.normalize(dataset.train.inputs[chosen]), labels, labels)
+        minibatch = Minibatch.whole(dataset.normalize(dataset.train.inputs[chosen]), labels, labels)
         step.gradients(minibatch)
         gradients.append(torch.cat([item.grad.flatten() for item in step.trainable]))
         found = agreement(step, step, minibatch)

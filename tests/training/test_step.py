@@ -32,7 +32,7 @@ def _minibatch(count: int = 11, dtype: torch.dtype = torch.float32) -> Minibatch
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(0, 5, (count,), generator=generator)
     images = torch.randn(count, 3, 8, 8, generator=generator, dtype=torch.float64)
-    return Minibatch(images.to(dtype), labels, labels)
+    return Minibatch.whole(images.to(dtype), labels, labels)
 
 
 def _step(module: nn.Module, execution: Execution = PRECISE, **values: object) -> Step:
@@ -63,9 +63,9 @@ def test_a_minibatch_in_parts_is_the_whole_minibatch(size: int, extra: dict[str,
 
 def test_no_part_is_larger_than_asked_for_and_none_much_smaller() -> None:
     step = _step(_convnet(), micro_batch_size=4)
-    sizes = [len(part.labels) for part, _ in step._parts(_minibatch(9))]
+    sizes = [len(part.labels) for part in step._parts(_minibatch(9))]
     assert sizes == [3, 3, 3]
-    shares = [share for _, share in step._parts(_minibatch(10))]
+    shares = [part.share for part in step._parts(_minibatch(10))]
     assert sum(shares) == pytest.approx(1)
 
 
@@ -101,7 +101,7 @@ def test_float16_gradients_are_scaled_up_in_backward_and_down_again() -> None:
     module = nn.Sequential(layer)
     nn.init.zeros_(layer.weight)
     inputs = torch.full((1, 1), 2e-8)
-    minibatch = Minibatch(inputs, torch.tensor([0]), torch.tensor([0]))
+    minibatch = Minibatch.whole(inputs, torch.tensor([0]), torch.tensor([0]))
     step = _step(module, replace(PRECISE, precision="float16"), update_rule="sgd")
     step.gradients(minibatch)
     scaled = step.trainable[0].grad.clone()

@@ -118,6 +118,10 @@ def train_command(
         bool,
         _flag("Compute activations again: less memory.", _EXECUTION, "--checkpoint-activations"),
     ] = False,
+    sync_batchnorm: Annotated[
+        bool,
+        _flag("Batch statistics of all processes (torchrun).", _EXECUTION, "--sync-batchnorm"),
+    ] = False,
     seed: Annotated[Whole, _flag("Fixes every random choice.", _RUN)] = None,
     device: Annotated[Text, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUN)] = None,
     checkpoint_every: Annotated[Whole, _flag("Updates between checkpoints.", _RUN)] = None,
@@ -157,6 +161,7 @@ def _train(
     how: dict[str, Any],
 ) -> int:
     from chainrule.report.page import write_page
+    from chainrule.training.distributed import speaks
     from chainrule.training.interrupt import TrainingStopped
     from chainrule.training.recipe import load_recipe
     from chainrule.training.train import train
@@ -165,6 +170,8 @@ def _train(
     try:
         result = train(**how, **values)
     except TrainingStopped as stopped:
+        if not speaks():
+            return 128 + stopped.signal_number
         _show(stopped.result, json_output)
         command = f"chainrule train --resume {stopped.result.run}"
         command += "" if runs == Path("runs") else f" --runs {runs}"
@@ -172,8 +179,9 @@ def _train(
             f"stopped after step {stopped.result.steps}, saved; go on with: {command}", err=True
         )
         return 128 + stopped.signal_number
-    write_page(result, Path(result.folder) / "report.html")
-    _show(result, json_output)
+    if speaks():
+        write_page(result, Path(result.folder) / "report.html")
+        _show(result, json_output)
     return 0
 
 

@@ -49,10 +49,11 @@ def start_line(start: Start) -> str:
     """Run, data and length of the run in one line."""
     train, validation, test = start.examples
     begun = f", going on after step {start.step}" if start.step else ""
+    together = f", {start.processes} processes" if start.processes > 1 else ""
     return (
         f"run {start.run}: {start.data}, {train:,} training, {validation:,} validation and "
         f"{test:,} test examples; {start.epochs} epochs of {start.steps // start.epochs} steps"
-        f"{begun}"
+        f"{begun}{together}"
     )
 
 

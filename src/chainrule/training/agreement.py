@@ -64,8 +64,8 @@ def agreement(plain: Step, other: Step, minibatch: Minibatch) -> Agreement:
         minibatch: of two examples at least.
     """
     half = len(minibatch.labels) // 2
-    halves = (_sliced(minibatch, slice(None, half)), _sliced(minibatch, slice(half, None)))
-    (_, one), (_, another) = (_computed(plain, part) for part in halves)
+    halves = (minibatch.rows(slice(None, half)), minibatch.rows(slice(half, None)))
+    (_, one), (_, another) = (_computed(plain, part._replace(share=1.0)) for part in halves)
     loss, gradients = _computed(plain, minibatch)
     near, near_gradients = _computed(other, minibatch)
     size = max(_distance(gradients), 1e-30)
@@ -74,10 +74,6 @@ def agreement(plain: Step, other: Step, minibatch: Minibatch) -> Agreement:
         gradient_error=_distance(gradients, near_gradients) / size,
         noise=_distance(one, another) / 2 / size,
     )
-
-
-def _sliced(minibatch: Minibatch, part: slice) -> Minibatch:
-    return Minibatch(*(item[part] for item in minibatch))
 
 
 def _computed(step: Step, minibatch: Minibatch) -> tuple[float, list[Tensor]]:

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from chainrule.errors import RecipeError, suggestion
 from chainrule.training.data.dataset import unit_range
+from chainrule.training.draws import Draws
 
 
-def crop(images: Tensor, rng: np.random.Generator, padding: float) -> Tensor:
+def crop(images: Tensor, rng: Draws, padding: float) -> Tensor:
     """Random crop of the original size after zero padding (Krizhevsky et al. 2012).
 
     Args:
@@ -48,7 +49,7 @@ def crop(images: Tensor, rng: np.random.Generator, padding: float) -> Tensor:
     return padded.unfold(2, height, 1).unfold(3, width, 1)[examples, :, down, right]
 
 
-def flip(images: Tensor, rng: np.random.Generator, probability: float) -> Tensor:
+def flip(images: Tensor, rng: Draws, probability: float) -> Tensor:
     """Mirror each image left to right with the given probability.
 
     Examples:
@@ -59,7 +60,7 @@ def flip(images: Tensor, rng: np.random.Generator, probability: float) -> Tensor
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
-def rotate(images: Tensor, rng: np.random.Generator, degrees: float) -> Tensor:
+def rotate(images: Tensor, rng: Draws, degrees: float) -> Tensor:
     """Rotate each image about its centre by up to ``degrees`` both ways, bilinear, zero filled.
 
     Bytes come back as numbers, ``value / 255``: between two pixels there are no whole ones.
@@ -83,7 +84,7 @@ def rotate(images: Tensor, rng: np.random.Generator, degrees: float) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def cutout(images: Tensor, rng: np.random.Generator, size: float) -> Tensor:
+def cutout(images: Tensor, rng: Draws, size: float) -> Tensor:
     """Set one square of each image to zero (DeVries & Taylor 2017).
 
     Applied to normalized images, so zero is the mean. The square's centre may lie anywhere,
@@ -137,7 +138,7 @@ class Augmentation(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    apply: Callable[[Tensor, np.random.Generator, float], Tensor]
+    apply: Callable[[Tensor, Draws, float], Tensor]
     usual: Callable[[int], float]  # from the shorter image side in pixels
     wants: str
     valid: Callable[[float], bool]
@@ -199,7 +200,7 @@ def _parse_word(word: str) -> Augmentation:
 def augment_images(
     images: Tensor,
     augmentations: Sequence[Augmentation],
-    rng: np.random.Generator,
+    rng: Draws,
     *,
     normalized: bool,
 ) -> Tensor:

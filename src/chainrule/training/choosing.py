@@ -170,7 +170,7 @@ class Race:
         if first > _STEP_SECONDS:
             count = len(self.minibatch.labels)
             fewer = max(_LEAST_EXAMPLES, int(count * _STEP_SECONDS / first))
-            self.minibatch = Minibatch(*(item[:fewer] for item in self.minibatch))
+            self.minibatch = self.minibatch.rows(slice(0, fewer))._replace(share=1.0)
             del self.best[usual]
 
     def _time(self, execution: Execution, seconds: float) -> float:

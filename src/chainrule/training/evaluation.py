@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.training.data.dataset import Dataset, Part
+from chainrule.training.distributed import World
 from chainrule.training.execution import Execution
 from chainrule.training.result import Mistake
 
@@ -54,6 +55,7 @@ def evaluate(
     *,
     execution: Execution | None = None,
     flips: bool = False,
+    here: World | None = None,
 ) -> Evaluation | None:
     """Scores of ``module`` on ``part`` in eval mode; None when the part is empty.
 
@@ -66,17 +68,20 @@ def evaluate(
         loss: data loss of scores (N, K) and targets.
         execution: how scores are computed; None: in float32.
         flips: mean of the scores of each image and its mirror image (Krizhevsky et al. 2012).
+        here: this process, which computes its part of the scores and gets those of all.
     """
     if not len(part):
         return None
-    how, targets = execution or Execution(), part.targets.to(dataset.mean.device)
+    here, how = here or World(), execution or Execution()
+    mine, targets = here.part(len(part)), part.targets.to(dataset.mean.device)
     modes = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
         with torch.no_grad(), how.arithmetic(dataset.mean.device):
-            scores = torch.cat(
-                [_scores(module, chunk, how, flips) for chunk in _inputs(dataset, part)]
-            )
+            pieces = [_scores(module, one, how, flips) for one in _inputs(dataset, part, mine)]
+        none = torch.zeros((0, dataset.outputs), device=targets.device)
+        scores = torch.cat(pieces) if pieces else none
+        scores = here.gathered(scores, len(part))
         value = float(loss(scores, targets))
     finally:
         for child, training in modes:
@@ -94,8 +99,8 @@ def _scores(module: nn.Module, inputs: Tensor, how: Execution, flips: bool) -> T
     return scores  # type: ignore[no-any-return]
 
 
-def _inputs(dataset: Dataset, part: Part) -> Iterator[Tensor]:
-    for chunk in part.chunks(_BATCH):
+def _inputs(dataset: Dataset, part: Part, mine: slice) -> Iterator[Tensor]:
+    for chunk in part.chunks(_BATCH, mine.start, mine.stop):
         yield dataset.normalize(chunk.to(dataset.mean.device))
 
 

@@ -23,6 +23,7 @@ from chainrule.training.checkpoint import (
     save_checkpoint,
 )
 from chainrule.training.data.dataset import Dataset
+from chainrule.training.distributed import World
 from chainrule.training.evaluation import evaluate
 from chainrule.training.execution import execution_of
 from chainrule.training.interrupt import Interrupt
@@ -74,6 +75,7 @@ class Loop:
         run: identifier of a run that the caller has created and holds.
         observer: who looks on.
         phases: told where the time goes.
+        here: this process among those that train together; the first keeps the record.
     """
 
     def __init__(
@@ -85,16 +87,17 @@ class Loop:
         run: str,
         observer: Observer,
         phases: Phases | None = None,
+        here: World | None = None,
     ) -> None:
         execution = execution_of(recipe)
         execution.place(module)
-        self.phases = phases or Phases()
+        self.phases, self.here = phases or Phases(), here or World()
         self.module, self.dataset, self.recipe = module, dataset, recipe
         self.store, self.run, self.observer = store, run, observer
         self.checkpoints: Path = store.path(run) / "checkpoints"
         self.progress = Progress()
-        self.step = Step(module, recipe, dataset.task, execution, self.phases)
-        self.minibatches = Minibatches(dataset, recipe, execution)
+        self.step = Step(module, recipe, dataset.task, execution, self.phases, self.here)
+        self.minibatches = Minibatches(dataset, recipe, execution, self.here)
         self.per_epoch = steps_per_epoch(len(dataset.train), recipe.batch_size)
         self.schedule = schedule_of(recipe, self.per_epoch)
         decay = recipe.average_weights
@@ -140,17 +143,28 @@ class Loop:
                 if progress.minibatch == self.per_epoch:
                     with self.phases.paused():
                         self._end_epoch()
+                stopped = self._is_stopped(interrupt)
                 with self.phases.phase("recording"):
-                    self._keep(final=bool(interrupt.signal_number))
+                    self._keep(final=stopped)
                 self.phases.stepped()
-                if interrupt.signal_number:
+                if stopped:
                     return False
         self._save()
         if self._patience_is_over():
             message = f"no better validation loss for {progress.waited} epochs"
-            self.store.note(self.run, progress.step, "early-stopping", message)
+            if self.here.main:
+                self.store.note(self.run, progress.step, "early-stopping", message)
         self._take_the_weights_to_keep()
         return True
+
+    def _is_stopped(self, interrupt: Interrupt) -> bool:
+        """Whether somebody pressed Ctrl-C; several processes have to agree on the step."""
+        if self.here.size == 1:
+            return bool(interrupt.signal_number)
+        if self.progress.step % max(1, self._most_waiting):
+            return False
+        signals = torch.tensor(float(interrupt.signal_number), device=self.step.device)
+        return bool(self.here.sum(signals))
 
     def _patience_is_over(self) -> bool:
         patience = self.recipe.early_stopping
@@ -181,7 +195,7 @@ class Loop:
                 self.average.update_parameters(self.module)
         progress.step += 1
         progress.minibatch += 1
-        count = len(minibatch.labels)
+        count = minibatch.examples
         progress.seen += count
         progress.examples += count
         self._waiting.append(_Update(progress.step, rate, count, done, norm))
@@ -202,7 +216,7 @@ class Loop:
             if update.norm is not None:
                 metrics["gradient_norm"] = float(update.norm)
             self.progress.loss_sum += value * update.count
-            self.progress.correct += 0.0 if done.right is None else float(done.right)
+            self.progress.correct += float(done.right)
             self._rows.append((step, metrics))
             self.observer.stepped(step, value)
 
@@ -227,6 +241,7 @@ class Loop:
                 regularization = self.recipe.weight_decay * float(self.step.penalty())
             metrics["train/regularization_loss"] = regularization
             metrics["train/full_loss"] = data_loss + regularization
+        self.here.same_buffers(self.judged)
         validation = evaluate(
             self.judged,
             dataset,
@@ -234,6 +249,7 @@ class Loop:
             self.step.loss,
             execution=self.step.execution,
             flips=self.recipe.average_flips,
+            here=self.here,
         )
         if validation is not None:
             metrics["validation/loss"] = validation.loss
@@ -267,7 +283,7 @@ class Loop:
             self._write_checkpoint(progress.best)
 
     def _take_the_weights_to_keep(self) -> None:
-        best = self.progress.best
+        best = self.here.agreed(self.progress.best)  # and the first process has written it
         if best is not None and self.average is None:
             load_weights(self.checkpoints / best, self.module)
         elif best is not None:
@@ -288,18 +304,21 @@ class Loop:
     def report(self) -> None:
         """Write what has gathered since the last report, in one transaction."""
         self._look()
-        if self._rows:
+        if self._rows and self.here.main:
             self.store.report_many(self.run, self._rows)
-            self._rows = []
+        self._rows = []
         self._reported = time.monotonic()
 
     def _save(self) -> None:
         self.report()  # first, so that a checkpoint never stands for metrics that are not there
         self._write_checkpoint(f"step-{self.progress.step:09d}")
-        prune_checkpoints(self.checkpoints, self.progress.best)
+        if self.here.main:
+            prune_checkpoints(self.checkpoints, self.progress.best)
         self._saved = time.monotonic()
 
     def _write_checkpoint(self, name: str) -> None:
+        if not self.here.main:
+            return
         self.progress.scaler = self.step.scaler.state_dict()
         save_checkpoint(
             self.checkpoints,

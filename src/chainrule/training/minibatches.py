@@ -18,6 +18,8 @@ from torch import Tensor
 from chainrule.training.augmentation import MIXUP_ALPHA, augment_images, mixup, parse_augmentations
 from chainrule.training.data.dataset import Dataset, Part
 from chainrule.training.data.streaming import Blocks, stream
+from chainrule.training.distributed import World
+from chainrule.training.draws import Draws, Share
 from chainrule.training.execution import Execution, execution_of
 from chainrule.training.recipe import Recipe
 
@@ -31,11 +33,27 @@ class Minibatch(NamedTuple):
         inputs: (N, C, H, W) or (N, D), normalized and augmented.
         targets: what the loss gets: (N,) class indices, or (N, K) float.
         labels: what accuracy is measured against: the targets before mixup.
+        share: share of the whole minibatch that this is; 0 for an example that only keeps a
+            process busy when there are fewer examples than processes.
+        examples: number of examples of the whole minibatch.
     """
 
     inputs: Tensor
     targets: Tensor
     labels: Tensor
+    share: float
+    examples: int
+
+    @classmethod
+    def whole(cls, inputs: Tensor, targets: Tensor, labels: Tensor) -> Minibatch:
+        """All of a minibatch."""
+        return cls(inputs, targets, labels, 1.0, len(labels))
+
+    def rows(self, part: slice) -> Minibatch:
+        """A part of this one."""
+        labels = self.labels[part]
+        share = self.share * len(labels) / len(self.labels)
+        return Minibatch(self.inputs[part], self.targets[part], labels, share, self.examples)
 
 
 def on_device(dataset: Dataset, device: torch.device) -> Dataset:
@@ -101,12 +119,17 @@ class Minibatches:
         dataset: on the device.
         recipe: with its augmentations.
         execution: whose memory format images are given in.
+        here: this process, which gets its part of each minibatch.
     """
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, execution: Execution | None = None
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        execution: Execution | None = None,
+        here: World | None = None,
     ) -> None:
-        self.dataset, self.recipe = dataset, recipe
+        self.dataset, self.recipe, self.here = dataset, recipe, here or World()
         self.execution = execution or execution_of(recipe)
         self.augmentations = parse_augmentations(recipe.augment)
         alphas = [item.strength for item in self.augmentations if item.name == "mixup"]
@@ -121,7 +144,8 @@ class Minibatches:
         device, seed = self.dataset.mean.device, self.recipe.seed
         for number, (inputs, labels) in enumerate(self._drawn(epoch, first), start=first):
             rng = np.random.default_rng((seed, _STEP, epoch, number))
-            torch.manual_seed(int(rng.integers(2**63)))
+            # processes see different examples, whose dropout must not be the same
+            torch.manual_seed((int(rng.integers(2**63)) + self.here.rank) % 2**63)
             yield self._make(inputs.to(device), labels.to(device), rng)
 
     def _drawn(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -136,15 +160,36 @@ class Minibatches:
             yield train.inputs[indices], train.targets[indices]
 
     def _make(self, inputs: Tensor, labels: Tensor, rng: np.random.Generator) -> Minibatch:
+        """This process's part of a minibatch; what is drawn is drawn for all of it."""
+        count = len(labels)
+        part = self.here.part(count)
+        share = (part.stop - part.start) / count
+        if not share:
+            part = slice(0, 1)
+        if self.mixup_alpha is None:
+            inputs, labels = inputs[part], labels[part]
+            drawn = rng if self.here.size == 1 else Share(rng, part, count)
+            made = self._augmented(inputs, drawn)
+            return Minibatch(self.execution.lay_out(made), labels, labels, share, count)
+        made, targets = self._mixed(self._augmented(inputs, rng), labels, rng)
+        made = self.execution.lay_out(made[part])
+        return Minibatch(made, targets[part], labels[part], share, count)
+
+    def _augmented(self, inputs: Tensor, rng: Draws) -> Tensor:
         dataset = self.dataset
         if dataset.image:  # bytes stay bytes, a quarter of the memory to move, until normalized
             inputs = augment_images(inputs, self.augmentations, rng, normalized=False)
         inputs = dataset.normalize(inputs)
         if dataset.image:
             inputs = augment_images(inputs, self.augmentations, rng, normalized=True)
+        return inputs
+
+    def _mixed(
+        self, inputs: Tensor, labels: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mixed with other examples of the whole minibatch."""
+        assert self.mixup_alpha is not None
         targets = labels
-        if self.mixup_alpha is not None:
-            if dataset.task == "classification":
-                targets = F.one_hot(labels, dataset.outputs).to(inputs.dtype)
-            inputs, targets = mixup(inputs, targets, rng, self.mixup_alpha)
-        return Minibatch(self.execution.lay_out(inputs), targets, labels)
+        if self.dataset.task == "classification":
+            targets = F.one_hot(labels, self.dataset.outputs).to(inputs.dtype)
+        return mixup(inputs, targets, rng, self.mixup_alpha)

@@ -20,6 +20,7 @@ class Start:
         steps: updates of the whole run.
         epochs: epochs of the whole run.
         execution: how steps are computed, in a line.
+        processes: number of processes that train together.
     """
 
     run: str
@@ -30,6 +31,7 @@ class Start:
     steps: int
     epochs: int
     execution: str = ""
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class Recipe(BaseModel):
         memory: a budget such as "4GB": micro_batch_size is then the largest that fits.
         checkpoint_activations: keep only what layers are given, and compute again what backward
             wants of their insides: less memory, about a third more work (Chen et al. 2016).
+        sync_batchnorm: with several processes, batch normalization by the statistics of all.
         average_weights: decay of a moving average of the weights, such as 0.999, which is
             evaluated and kept instead of the last weights (Polyak & Juditsky 1992).
         average_flips: scores are the mean over an image and its mirror image when evaluated.
@@ -142,6 +143,7 @@ class Recipe(BaseModel):
     micro_batch_size: Annotated[int, Field(gt=0)] | None = None
     memory: str | None = None
     checkpoint_activations: bool = False
+    sync_batchnorm: bool = False
     average_weights: Annotated[float, Field(gt=0, lt=1)] | None = None
     average_flips: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from chainrule.record.store import RunStore
 from chainrule.training.archive import save_result
 from chainrule.training.checkpoint import latest_checkpoint, save_weights
 from chainrule.training.data.dataset import Dataset
+from chainrule.training.distributed import World
 from chainrule.training.evaluation import confusion_matrix, evaluate, worst_mistakes
 from chainrule.training.execution import threads
 from chainrule.training.interrupt import Interrupt, TrainingStopped
@@ -24,6 +26,7 @@ from chainrule.training.phases import Phases, Profiler
 from chainrule.training.recipe import Recipe
 from chainrule.training.recomputation import recomputing
 from chainrule.training.result import TrainingResult
+from chainrule.training.synchronized import synchronized
 
 
 class Session:
@@ -37,6 +40,7 @@ class Session:
         module: on the device, initialized.
         observer: who looks on.
         profiled: time the phases of some steps and trace a few.
+        here: this process among those that train together; the first keeps the record.
     """
 
     def __init__(
@@ -48,19 +52,20 @@ class Session:
         module: nn.Module,
         observer: Observer,
         profiled: bool = False,
+        here: World | None = None,
     ) -> None:
         self.store, self.run, self.recipe = store, run, recipe
+        self.here = here or World()
         self.dataset, self.module, self.observer = dataset, module, observer
         self.table = network_table(module, dataset.input_shape, recipe.network)
         self.phases = Phases()
         if profiled:
             self.phases = Profiler(store.path(run), dataset.mean.device)
-        self.loop = Loop(module, dataset, recipe, store, run, observer, self.phases)
+        self.loop = Loop(module, dataset, recipe, store, run, observer, self.phases, self.here)
 
     def go(self, resuming: bool) -> TrainingResult:
         """Train, evaluate, keep the result, and say in the store how it ended."""
-        execution, again = self.loop.step.execution, self.recipe.checkpoint_activations
-        with threads(execution.threads), recomputing(self.module, again), Interrupt() as interrupt:
+        with self._as_the_recipe_says(), Interrupt() as interrupt:
             try:
                 if resuming:
                     self._resume()
@@ -68,24 +73,41 @@ class Session:
                 finished = self.loop.fit(interrupt)
                 self.observer.ended()
                 result = self._result("finished" if finished else "stopped")
-                folder = Path(result.folder)
-                save_result(result, folder)
-                if finished:
-                    save_weights(folder / "weights.safetensors", self.module)
-                self._finish(result)
+                if self.here.main:
+                    self._keep(result)
             except BaseException as error:
                 self.observer.ended()
-                self._failed(error)
+                if self.here.main:
+                    self._failed(error)
                 raise
         if not finished:
             raise TrainingStopped(result, interrupt.signal_number)
         return result
 
+    @contextmanager
+    def _as_the_recipe_says(self) -> Iterator[None]:
+        recipe, module = self.recipe, self.module
+        with (
+            threads(self.loop.step.execution.threads),
+            recomputing(module, recipe.checkpoint_activations),
+            synchronized(module, self.here, recipe.sync_batchnorm),
+        ):
+            yield
+
     def _resume(self) -> None:
-        checkpoint = latest_checkpoint(self.loop.checkpoints)
+        found = latest_checkpoint(self.loop.checkpoints) if self.here.main else None
+        checkpoint = self.here.agreed(found)
         if checkpoint is not None:
             self.loop.resume(checkpoint)
-        self.store.resume(self.run, self.loop.progress.step)
+        if self.here.main:
+            self.store.resume(self.run, self.loop.progress.step)
+
+    def _keep(self, result: TrainingResult) -> None:
+        folder = Path(result.folder)
+        save_result(result, folder)
+        if result.ended == "finished":
+            save_weights(folder / "weights.safetensors", self.module)
+        self._finish(result)
 
     def _start(self) -> Start:
         parts = (self.dataset.train, self.dataset.validation, self.dataset.test)
@@ -98,10 +120,16 @@ class Session:
             step=self.loop.progress.step,
             steps=self.loop.steps,
             epochs=self.recipe.epochs,
-            execution=self.store.last_message(self.run, "execution"),
+            execution=self.store.last_message(self.run, "execution") if self.here.main else "",
+            processes=self.here.size,
         )
 
     def _result(self, ended: str) -> TrainingResult:
+        """The same in all processes: scores are computed together, curves are the first one's."""
+        self.here.same_buffers(self.module)
+        return self.here.agreed(self._own_result(ended))
+
+    def _own_result(self, ended: str) -> TrainingResult:
         dataset, progress = self.dataset, self.loop.progress
         test = None  # who presses Ctrl-C does not wait for a test
         if ended == "finished":
@@ -112,6 +140,7 @@ class Session:
                 self.loop.step.loss,
                 execution=replace(self.loop.step.execution, precision="float32"),
                 flips=self.recipe.average_flips,
+                here=self.here,
             )
         classify = dataset.task == "classification" and test is not None
         targets = dataset.test.targets.cpu()
@@ -130,7 +159,7 @@ class Session:
             images_per_second=progress.examples / max(progress.seconds, 1e-9),
             test_accuracy=test.accuracy if test else None,
             test_loss=test.loss if test else None,
-            curves=self.store.metrics(self.run),
+            curves=self.store.metrics(self.run) if self.here.main else {},
             classes=dataset.classes,
             confusion=confusion_matrix(test.scores, targets).numpy() if test and classify else None,
             filters=_first_filters(self.module),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from chainrule.network.build import Network
 from chainrule.nn.losses import LOSSES
 from chainrule.nn.penalties import apply_max_norm_, penalty, regularized_parameters
+from chainrule.nn.stochastic_depth import StochasticDepth
 from chainrule.training.data.dataset import Task
+from chainrule.training.distributed import World, piece
 from chainrule.training.evaluation import Loss, correct
 from chainrule.training.execution import Execution
 from chainrule.training.minibatches import Minibatch
@@ -37,11 +41,11 @@ class Done(NamedTuple):
 
     Attributes:
         data_loss: mean over the minibatch (one element).
-        right: number of right answers (one element); None for regression.
+        right: number of right answers (one element); 0 for regression.
     """
 
     data_loss: Tensor
-    right: Tensor | None
+    right: Tensor
 
 
 class Step:
@@ -53,6 +57,7 @@ class Step:
         task: what the targets are.
         execution: how it is computed.
         phases: told where the time goes.
+        here: this process among those that train together.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Step:
         task: Task,
         execution: Execution,
         phases: Phases | None = None,
+        here: World | None = None,
     ) -> None:
         self.module, self.recipe, self.task, self.execution = module, recipe, task, execution
         self.phases = phases or Phases()
@@ -77,7 +83,12 @@ class Step:
         self.optimizer = build_optimizer(recipe, self.regularized, others, fused=fused)
         self.device = self.trainable[0].device
         self.scaler = execution.scaler(self.device)
-        self.forward = _compiled(module, self.device) if execution.compiled else module
+        self.here = here or World()
+        self.wrapped = module if self.here.size == 1 else _in_step(module)
+        self.forward = _compiled(self.wrapped, self.device) if execution.compiled else self.wrapped
+        # alone on a CPU a loss that is not finite is seen before anything goes backward;
+        # others would wait for a process that stops there
+        self.looks_first = self.device.type == "cpu" and self.here.size == 1
 
     def gradients(self, minibatch: Minibatch) -> Done:
         """Forward and backward; the gradients lie in the parameters afterwards.
@@ -86,13 +97,12 @@ class Step:
         accelerator is not waited for: the caller finds such a loss in what is given back.
         """
         self.optimizer.zero_grad()
-        done = [self._part(part, share) for part, share in self._parts(minibatch)]
-        if len(done) == 1:
+        parts = list(self._parts(minibatch))
+        done = [self._part(part, part is parts[-1]) for part in parts]
+        if len(done) == 1 and self.here.size == 1:
             return done[0]
-        losses, rights = zip(*done, strict=True)
-        return Done(
-            torch.stack(losses).sum(), None if None in rights else torch.stack(rights).sum()
-        )
+        sums = torch.stack([torch.stack(column).sum() for column in zip(*done, strict=True)])
+        return Done(*self.here.sum(sums))
 
     def update(self, rate: float) -> Tensor | None:
         """Clip and update at learning rate ``rate``; gives the norm before clipping by norm."""
@@ -115,7 +125,7 @@ class Step:
             l1_ratio=DEFAULT_L1_RATIO if ratio is None else ratio,
         )
 
-    def _part(self, part: Minibatch, share: float) -> Done:
+    def _part(self, part: Minibatch, last: bool) -> Done:
         with self.phases.phase("forward"):
             with self.execution.arithmetic(self.device):
                 scores = self.forward(part.inputs)
@@ -123,28 +133,33 @@ class Step:
                 scores = scores.float()
             data_loss = self.loss(scores, part.targets)
             full = data_loss + self._penalty_in_loss()
-            if share != 1:
-                data_loss, full = data_loss * share, full * share
+            scale = part.share * self.here.size  # the processes' gradients are averaged
+            full = full if scale == 1 else full * scale
             seen = data_loss.detach()
-            goes_on = self.device.type != "cpu" or math.isfinite(float(seen))
-        if goes_on:
-            with self.phases.phase("backward"):
+            seen = seen if part.share == 1 else seen * part.share
+        if not self.looks_first or math.isfinite(float(seen)):
+            with self.phases.phase("backward"), nullcontext() if last else self._unsynced():
                 self.scaler.scale(full).backward()  # type: ignore[no-untyped-call]
-        right = None
-        if self.task != "regression":
+        right = torch.zeros_like(seen)
+        if self.task != "regression" and part.share:
             right = correct(scores.detach(), part.labels, self.task)
         return Done(seen, right)
 
-    def _parts(self, minibatch: Minibatch) -> Iterator[tuple[Minibatch, float]]:
-        """The minibatch in parts that fit, each with its share of the examples."""
+    def _parts(self, minibatch: Minibatch) -> Iterator[Minibatch]:
+        """The minibatch in parts that fit, of nearly the same size, so that none is of one."""
         count, most = len(minibatch.labels), self.recipe.micro_batch_size
         if most is None or count <= most:
-            yield minibatch, 1.0
+            yield minibatch
             return
-        pieces = -(-count // most)  # of nearly the same size, so that none is of one example
-        for columns in zip(*(torch.tensor_split(item, pieces) for item in minibatch), strict=True):
-            part = Minibatch(*columns)
-            yield part, len(part.labels) / count
+        pieces = -(-count // most)
+        for number in range(pieces):
+            yield minibatch.rows(piece(count, number, pieces))
+
+    def _unsynced(self) -> AbstractContextManager[Any]:
+        """Gradients are exchanged once, after the last part."""
+        if isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
+            return self.wrapped.no_sync()
+        return nullcontext()
 
     def _penalty_in_loss(self) -> Tensor | float:
         """l1 and elastic stand in the loss; torch.optim adds the gradient of l2 itself."""
@@ -165,3 +180,16 @@ def _compiled(module: nn.Module, device: torch.device) -> Any:
     if device.type == "cuda":
         return torch.compile(module, mode="reduce-overhead")
     return torch.compile(module)
+
+
+def _in_step(module: nn.Module) -> nn.Module:
+    """Averages gradients over the processes.
+
+    Looking for layers that go unused in a step takes time, and without it one that does is an
+    error: a network in notation has none, but for stochastic depth.
+    """
+    known = isinstance(module, Network)
+    skips = any(isinstance(layer, StochasticDepth) for layer in module.modules())
+    return nn.parallel.DistributedDataParallel(
+        module, find_unused_parameters=not known or skips, forward_sync_buffers=False
+    )

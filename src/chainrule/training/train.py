@@ -17,6 +17,7 @@ from chainrule.record.store import RunStore
 from chainrule.training.choosing import choose
 from chainrule.training.data.dataset import Dataset
 from chainrule.training.data.load import dataset_names
+from chainrule.training.distributed import World, launch, restarted, said_once, world
 from chainrule.training.fitting import fit
 from chainrule.training.minibatches import on_device
 from chainrule.training.observer import Observer
@@ -70,43 +71,83 @@ def train(
         >>> result.test_accuracy > 0.5
         True
     """
-    record = None
-    if resume is None:
-        chosen = _merge(recipe, network, data, settings)
-    else:
-        _refuse_settings(recipe, settings)
-        record = _resumable(RunStore(runs).run(resume))
-        _refuse_other_names(record.recipe, network, data)
-        chosen = make_recipe(record.recipe)
-    device = resolve_device(chosen.device)
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(_forked(device), device_type=_family(device)))
+        with said_once():
+            chosen = _asked_for(network, data, recipe, resume, settings, runs)
+            device = resolve_device(chosen.device)
+        here = stack.enter_context(world(device))
+        stack.enter_context(
+            torch.random.fork_rng(_forked(here.device), device_type=_family(device))
+        )
         torch.manual_seed(chosen.seed)
-        dataset = prepare_data(chosen, data if isinstance(data, Dataset) else None)
-        chosen = resolve_recipe(chosen, dataset)
-        given = network if isinstance(network, nn.Module) else None
-        module = prepare_network(chosen, dataset, given).to(device)
-        if record is not None:
-            _refuse_other_data(record.data, dataset)
-        looker, here = observer or Observer(), on_device(dataset, device)
+        with here.together():
+            record = _record(runs, resume, here)
+            dataset = prepare_data(chosen, data if isinstance(data, Dataset) else None)
+            chosen = resolve_recipe(
+                chosen if record is None else make_recipe(record.recipe), dataset
+            )
+            given = network if isinstance(network, nn.Module) else None
+            module = prepare_network(chosen, dataset, given).to(here.device)
+            if record is not None:
+                _refuse_other_data(record.data, dataset)
+            else:
+                chosen = fit(chosen, module, dataset)
+        looker = observer if observer is not None and here.main else Observer()
+        there = on_device(dataset, here.device)
+        choice = None
         if record is None:
-            chosen = fit(chosen, module, dataset)
-            choice = choose(module, here, chosen, announce=looker.choosing)
+            found = choose(module, there, chosen, announce=looker.choosing) if here.main else None
+            choice = here.agreed(found)
+            assert choice is not None
             chosen = chosen.model_copy(update=choice.execution.settings())
         # only now that nothing can be refused any more is anything written
-        store = RunStore(runs, create=True)
-        if record is None:
-            run = _create(store, chosen, dataset, module, device)
-            store.note(run, 0, "execution", choice.words, choice.to_dict())
-        else:
-            run = record.id
-        stack.enter_context(store.hold(run))
-        session = Session(store, run, chosen, here, module, looker, profile)
+        with here.together():
+            store = RunStore(runs, create=True)
+            run = record.id if record else ""
+            if here.main and choice is not None:
+                run = _create(store, chosen, dataset, module, here)
+                store.note(run, 0, "execution", choice.words, choice.to_dict())
+            if here.main:
+                stack.enter_context(store.hold(run))
+        run = here.agreed(run)
+        session = Session(store, run, chosen, there, module, looker, profile, here)
         return session.go(resuming=record is not None)
 
 
+def _asked_for(
+    network: str | nn.Module | None,
+    data: str | Path | Dataset | None,
+    recipe: Recipe | None,
+    resume: str | None,
+    settings: dict[str, Any],
+    runs: str | Path,
+) -> Recipe:
+    """The recipe of a new run, or that of the run to go on with."""
+    if resume is None:
+        return _merge(recipe, network, data, settings)
+    _refuse_settings(recipe, settings)
+    record = _resumable(RunStore(runs).run(resume))
+    _refuse_other_names(record.recipe, network, data)
+    return make_recipe(record.recipe)
+
+
+def _record(runs: str | Path, resume: str | None, here: World) -> RunRecord | None:
+    """The run to go on with: the one named, or the one that lost a process under torchrun."""
+    found = None
+    if here.main and resume is not None:
+        found = RunStore(runs).run(resume)
+    elif here.main and restarted():
+        kept = RunStore(runs, create=True).runs().runs
+        found = next((run for run in reversed(kept) if _is_of_this_launch(run)), None)
+    return here.agreed(found)
+
+
+def _is_of_this_launch(run: RunRecord) -> bool:
+    return run.hardware.get("launch") == launch() and run.ended != "finished"
+
+
 def _create(
-    store: RunStore, recipe: Recipe, dataset: Dataset, module: nn.Module, device: torch.device
+    store: RunStore, recipe: Recipe, dataset: Dataset, module: nn.Module, here: World
 ) -> str:
     return store.create(
         name=dataset.name,
@@ -115,7 +156,7 @@ def _create(
         data=_data_record(dataset),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         versions=versions(),
-        hardware=hardware(str(device)),
+        hardware=hardware(str(here.device)) | {"processes": here.size, "launch": launch()},
     )
 
 

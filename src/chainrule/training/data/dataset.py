@@ -48,13 +48,12 @@ class Part:
         rows = indices if self.rows is None else self.rows[indices]
         return Part(self.inputs, self.targets[indices], rows, self.mapped)
 
-    def chunks(self, size: int) -> Iterator[Tensor]:
-        """The inputs in order, ``size`` examples at a time."""
-        for start in range(0, len(self), size):
-            if self.mapped is None:
-                yield self.inputs[start : start + size]
-            else:
-                yield self.read(start, min(start + size, len(self)))[0]
+    def chunks(self, size: int, first: int = 0, end: int | None = None) -> Iterator[Tensor]:
+        """The inputs of examples ``first`` to ``end`` in order, ``size`` at a time."""
+        end = len(self) if end is None else end
+        for start in range(first, end, size):
+            stop = min(start + size, end)
+            yield self.inputs[start:stop] if self.mapped is None else self.read(start, stop)[0]
 
     def first(self, count: int) -> Tensor:
         """The inputs of the first ``count`` examples."""
