@@ -80,6 +80,8 @@ def _right_line(entry: Entry, item: dict[str, Any]) -> bool:
 def main(names: list[str], seconds: float, keep: bool, folder: str = "") -> None:
     """Diagnose, print a line each and the sums; whole answers go to a folder, if one is named."""
     rows = []
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)  # before an hour of work, not after
     for entry in entries(names):
         with tempfile.TemporaryDirectory() as scratch:
             found = diagnosed(entry, seconds, Path(scratch))

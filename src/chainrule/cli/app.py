@@ -22,6 +22,7 @@ from chainrule.cli.diagnose import diagnose_command
 from chainrule.cli.flow import flow_command
 from chainrule.cli.pack import pack_command
 from chainrule.cli.runs import runs_app
+from chainrule.cli.sweep import sweep_command
 from chainrule.cli.train import train_command
 from chainrule.cli.watch import watch_command
 from chainrule.errors import ChainruleError
@@ -56,6 +57,7 @@ app.command("flow", cls=PanelCommand)(flow_command)
 app.command("compare", cls=PanelCommand)(compare_command)
 app.command("convolutionalize", cls=PanelCommand)(convolutionalize_command)
 app.command("train", cls=PanelCommand)(train_command)
+app.command("sweep", cls=PanelCommand)(sweep_command)
 app.command("pack", cls=PanelCommand)(pack_command)
 app.command(
     "watch",

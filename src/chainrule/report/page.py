@@ -78,7 +78,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """A template of this package with values, as HTML."""
     return _environment().get_template(template).render(**values)
 
 
@@ -88,9 +89,9 @@ def page(answer: Any) -> str:
     Args:
         answer: a training result, a run record, a network table, a list or comparison of runs.
     """
-    return _render(
-        "page.html", title=_title(answer), body=Markup(html(answer)), version=__version__
-    )
+    import chainrule.report.swept  # noqa: F401 - registers the look of one more answer
+
+    return render("page.html", title=title(answer), body=Markup(html(answer)), version=__version__)
 
 
 def write_page(answer: Any, path: Path) -> None:
@@ -108,16 +109,17 @@ def write_page(answer: Any, path: Path) -> None:
 
 
 @singledispatch
-def _title(answer: Any) -> str:
+def title(answer: Any) -> str:
+    """The heading of an answer's page."""
     return type(answer).__name__
 
 
-@_title.register
+@title.register
 def _result_title(answer: TrainingResult) -> str:
     return f"{shortened(answer.network, 60)} on {answer.data}"
 
 
-@_title.register
+@title.register
 def _record_title(answer: RunRecord) -> str:
     return f"Run {answer.id}"
 
@@ -130,7 +132,7 @@ def html(answer: Any) -> str:
 
 @html.register
 def _network(answer: NetworkTable) -> str:
-    return _render("network.html", table=answer)
+    return render("network.html", table=answer)
 
 
 @html.register
@@ -139,7 +141,7 @@ def _result(answer: TrainingResult) -> str:
     if answer.confusion is not None and answer.test_accuracy is not None:
         count = int(answer.confusion.sum())
         interval = wilson_interval(int(answer.confusion.trace()), count)
-    return _render(
+    return render(
         "result.html",
         result=answer,
         interval=interval,
@@ -171,20 +173,20 @@ def _pictures(answer: TrainingResult) -> list[tuple[str, str, Markup]]:
 
 @html.register
 def _runs(answer: RunList) -> str:
-    return _render("runs.html", runs=answer.runs)
+    return render("runs.html", runs=answer.runs)
 
 
 @html.register
 def _record(answer: RunRecord) -> str:
-    return _render("record.html", run=answer)
+    return render("record.html", run=answer)
 
 
 @html.register
 def _comparison(answer: RunComparison) -> str:
-    return _render("comparison.html", comparison=answer)
+    return render("comparison.html", comparison=answer)
 
 
-@_title.register
+@title.register
 def _description_title(answer: Description) -> str:
     return shortened(answer.network, 80)
 
@@ -192,7 +194,7 @@ def _description_title(answer: Description) -> str:
 @html.register
 def _description(answer: Description) -> str:
     columns = list(_SHOWN)
-    return _render(
+    return render(
         "description.html",
         answer=answer,
         summary=summary(answer),
@@ -206,29 +208,27 @@ def _description(answer: Description) -> str:
     )
 
 
-@_title.register
+@title.register
 def _effective_title(answer: EffectiveField) -> str:
     return f"Effective receptive field of {answer.layer}"
 
 
 @html.register
 def _effective(answer: EffectiveField) -> str:
-    return _render(
-        "fields.html", rows=effective_rows(answer), picture=Markup(field_picture(answer))
-    )
+    return render("fields.html", rows=effective_rows(answer), picture=Markup(field_picture(answer)))
 
 
-@_title.register
+@title.register
 def _compared_title(answer: NetworkComparison) -> str:
     return "Networks compared"
 
 
 @html.register
 def _compared(answer: NetworkComparison) -> str:
-    return _render("networks.html", answer=answer, rows=comparison_rows(answer))
+    return render("networks.html", answer=answer, rows=comparison_rows(answer))
 
 
-@_title.register
+@title.register
 def _curvature_title(answer: Curvature) -> str:
     return f"Curvature of {shortened(answer.target, 70)}"
 
@@ -239,7 +239,7 @@ def _curvature(answer: Curvature) -> str:
     if answer.plane is not None:
         heading = "Loss along the two eigenvectors of largest curvature"
         pictures.insert(0, (heading, Markup(plane_picture(answer.plane))))
-    return _render(
+    return render(
         "curvature.html",
         words=curvature_words(answer),
         rows=curvature_rows(answer),
@@ -247,14 +247,14 @@ def _curvature(answer: Curvature) -> str:
     )
 
 
-@_title.register
+@title.register
 def _flow_title(answer: Flow) -> str:
     return f"Flow through {shortened(answer.network, 70)}"
 
 
 @html.register
 def _flow(answer: Flow) -> str:
-    return _render(
+    return render(
         "flow.html",
         facts=fact_rows(answer),
         findings=finding_rows(answer),
@@ -278,14 +278,14 @@ def _flow(answer: Flow) -> str:
     )
 
 
-@_title.register
+@title.register
 def _derivation_title(answer: Derivation) -> str:
     return f"Gradient of {answer.output}"
 
 
 @html.register
 def _derivation(answer: Derivation) -> str:
-    return _render(
+    return render(
         "derivation.html",
         graph=graph_rows(answer),
         picture=Markup(derived_page.picture(answer)),
@@ -295,14 +295,14 @@ def _derivation(answer: Derivation) -> str:
     )
 
 
-@_title.register
+@title.register
 def _watched_title(answer: Watched) -> str:
     return f"Watched: {shortened(answer.script or ', '.join(m.name for m in answer.models), 70)}"
 
 
 @html.register
 def _watched(answer: Watched) -> str:
-    return _render(
+    return render(
         "watched.html",
         facts=[(name, value) for name, value in watched_facts(answer) if value],
         findings=watched_findings(answer),
@@ -315,14 +315,14 @@ def _watched(answer: Watched) -> str:
     )
 
 
-@_title.register
+@title.register
 def _diagnosis_title(answer: Diagnosis) -> str:
     return f"Diagnosis of {shortened(answer.script, 70)}"
 
 
 @html.register
 def _diagnosis(answer: Diagnosis) -> str:
-    return _render(
+    return render(
         "diagnosis.html",
         answer=answer,
         reason=sentence(answer.reason),
@@ -333,5 +333,5 @@ def _diagnosis(answer: Diagnosis) -> str:
             for item in answer.replays
         ],
         lists=lists_of(answer),
-        pictures=[(title, words, Markup(svg)) for title, words, svg in diagnosed_pictures(answer)],
+        pictures=[(head, words, Markup(svg)) for head, words, svg in diagnosed_pictures(answer)],
     )

@@ -39,7 +39,9 @@ def show(answer: Any, *, to_error: bool = False) -> None:
     import chainrule.report.described
     import chainrule.report.diagnosed
     import chainrule.report.flowed
+    import chainrule.report.packed
     import chainrule.report.profiled
+    import chainrule.report.swept
     import chainrule.report.watched  # noqa: F401 - registers the looks of more answers
 
     PipeConsole(stderr=to_error, highlight=False).print(renderable(answer))

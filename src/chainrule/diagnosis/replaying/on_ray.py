@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 from chainrule.diagnosis.replaying.company import Company
 from chainrule.diagnosis.replaying.crew import Crew
 from chainrule.diagnosis.replaying.messages import SCOUT, Outcome, ReplayJob, StageJob
-from chainrule.errors import RecipeError
+from chainrule.record.cluster import connected
 
 
 class RayCrew(Crew):
@@ -28,7 +27,7 @@ class RayCrew(Crew):
     """
 
     def __init__(self, *arguments: Any, address: str, **options: Any) -> None:
-        self._ray = _connected(address)
+        self._ray = connected(address)
         self._remote = self._ray.remote(num_cpus=1, max_retries=0)(replay_alone)
         self._tasks: dict[Any, int] = {}
         self.failures: list[str] = []
@@ -71,33 +70,6 @@ class RayCrew(Crew):
                 self._ray.cancel(task, force=True)
                 del self._tasks[task]
         super()._stop(number, why)
-
-
-def _connected(address: str) -> Any:
-    """Ray, connected; a connection that there is already is used."""
-    try:
-        import ray
-    except ImportError:
-        raise RecipeError("ray is not installed: pip install 'chainrule[ray]'") from None
-    if ray.is_initialized():
-        return ray
-    options: dict[str, Any] = {"include_dashboard": False}
-    if address != "local":
-        _check_answers(address)
-        options = {"address": address}
-    ray.init(log_to_driver=False, configure_logging=False, **options)
-    return ray
-
-
-def _check_answers(address: str) -> None:
-    """Ray itself would wait for a minute, and end the process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 3).close()
-    except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"ray got '{address}', wants host:port of a cluster that runs, or local: {error}"
-        ) from None
 
 
 def replay_alone(stage: StageJob, job: ReplayJob, yardstick: bytes, folder: str) -> Outcome:
