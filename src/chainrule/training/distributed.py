@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from chainrule.errors import ChainruleError, RecipeError
 from chainrule.record.environment import versions
 
 T = TypeVar("T")
+_LETTING_GO = 0.1  # seconds
 _MUST_AGREE = ("chainrule", "torch", "numpy", "python")
 
 
@@ -138,6 +140,9 @@ def world(device: torch.device) -> Iterator[World]:
             _refuse_other_versions(found)
         yield found
     finally:
+        # the group's end holds the interpreter's lock while it waits for its threads, which need
+        # that lock to let go of their last tensors: they get a moment for it
+        time.sleep(_LETTING_GO)
         dist.destroy_process_group()
 
 

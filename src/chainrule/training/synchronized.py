@@ -58,13 +58,17 @@ def _normalize(norm: _Norm, alone: Callable[[Tensor], Tensor], values: Tensor) -
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes, whose gradient is that of all processes' losses together."""
+    """The sum over all processes, whose gradient is that of all processes' losses together.
+
+    What is exchanged is never what is given back: a communication thread that let go of a tensor
+    with a Python gradient last would need the interpreter for it.
+    """
 
     @staticmethod
     def forward(_: Any, value: Tensor) -> Tensor:
-        total = value.clone()
+        total = value.detach().clone()
         dist.all_reduce(total)
-        return total
+        return total.clone()
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:
