@@ -36,14 +36,14 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_each_run_is_the_run_made_alone_and_seeds_are_averaged(tmp_path: Path) -> None:
-    grid = Grid(BASE, {"update_rule": ["sgd", "adam"], "learning_rate": [0.1, 1e-5]}, seeds=2)
+    grid = Grid(BASE, {"learning_rate": [1e-5, 0.1]}, seeds=2)
     found = sweep(grid, runs=tmp_path / "swept", jobs=2)
-    assert len(RunStore(tmp_path / "swept").runs().runs) == 8
+    assert len(RunStore(tmp_path / "swept").runs().runs) == 4
     assert found.chosen_by == "validation_accuracy"
     means = [row.means["validation_accuracy"] for row in found.rows]
     assert means == sorted(means, reverse=True)
     assert found.rows[-1].settings["learning_rate"] == 1e-5
-    for row in found.rows[:2]:
+    for row in found.rows[:1]:
         alone = [
             chainrule.train(runs=tmp_path / "alone", **(BASE | row.settings), seed=seed)
             for seed in (0, 1)
