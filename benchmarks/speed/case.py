@@ -116,7 +116,7 @@ def transforms(mean: float, std: float) -> object:
     )
 
 
-class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Samples(torch.utils.data.Dataset):
     """The images as a Dataset whose transforms run example by example."""
 
     def __init__(self, case: Case) -> None:
@@ -128,4 +128,4 @@ class Samples(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.images[index]), int(self.labels[index])  # type: ignore[operator]
+        return self.transform(self.images[index]), int(self.labels[index])

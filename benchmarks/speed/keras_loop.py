@@ -16,7 +16,7 @@ from chainrule.nn.global_average_pool import GlobalAveragePool
 from chainrule.nn.residual import Residual
 
 
-def layer_of(module: nn.Module, values):  # type: ignore[no-untyped-def]
+def layer_of(module: nn.Module, values):
     """What ``module`` does, in Keras (images are H x W x C there)."""
     if isinstance(module, nn.Sequential):
         for child in module:

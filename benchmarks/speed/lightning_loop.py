@@ -19,7 +19,7 @@ class Module(pl.LightningModule):
         super().__init__()
         self.network = network(given_case())
 
-    def training_step(self, batch, _):  # type: ignore[no-untyped-def]
+    def training_step(self, batch, _):
         inputs, labels = batch
         scores = self.network(inputs)
         loss = F.cross_entropy(scores, labels)
@@ -27,7 +27,7 @@ class Module(pl.LightningModule):
         self.log("train_accuracy", (scores.argmax(1) == labels).float().mean())
         return loss
 
-    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+    def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), RATE, MOMENTUM, nesterov=True)
 
 

@@ -18,11 +18,11 @@ def pack_command(
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:
     """Write images or arrays as .npy files, which ``train --data`` streams when they are large."""
-    from chainrule.report.packed import packing
+    from chainrule.report.live import counting
     from chainrule.report.terminal import show
     from chainrule.training.data.pack import pack
 
-    with packing() as progress:
+    with counting("images") as progress:
         packed = pack(source, target, image_size, progress)
     if json_output:
         typer.echo(json.dumps(packed.to_dict()))

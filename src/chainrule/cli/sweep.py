@@ -35,8 +35,8 @@ def sweep_command(
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:
     """Train with every combination of some settings, over several seeds, and compare."""
+    from chainrule.report.live import counting
     from chainrule.report.page import write_page
-    from chainrule.report.swept import counting
     from chainrule.report.terminal import show
     from chainrule.training.grid import Grid, read_axis
     from chainrule.training.recipe import load_recipe
@@ -45,7 +45,7 @@ def sweep_command(
     base = (load_recipe(recipe) if recipe else {}) | _fixed(fixed or [])
     axes = dict(read_axis(text) for text in grid or [])
     try:
-        with counting() as told:
+        with counting("runs") as told:
             found = sweep(Grid(base, axes, seeds), runs=runs, jobs=jobs, ray=ray, told=told)
     except SweepStopped:
         typer.echo("stopped; what is done is kept, the same command goes on", err=True)

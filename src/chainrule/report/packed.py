@@ -1,28 +1,13 @@
-"""How packing looks in a terminal: a bar while it goes on, then what was written."""
+"""How packing looks in a terminal: what was written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chainrule.report.terminal import PipeConsole, facts, renderable
+from chainrule.report.terminal import facts, renderable
 from chainrule.training.data.pack import Packed
-
-
-@contextmanager
-def packing() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while images are packed; nothing where that is no terminal."""
-    console = PipeConsole(stderr=True, highlight=False)
-    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("images", total=None)
-        yield lambda done, images: bar.update(task, completed=done, total=images)
 
 
 @renderable.register

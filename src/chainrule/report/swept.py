@@ -1,20 +1,17 @@
-"""How a sweep looks: a bar while it goes on, a table, and a page with a picture."""
+"""How a sweep looks: a table, and a page with a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from markupsafe import Markup
 from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from chainrule.report.page import html, render, title
 from chainrule.report.swept_picture import sweep_picture
-from chainrule.report.terminal import PipeConsole, renderable
+from chainrule.report.terminal import renderable
 from chainrule.report.words import shortened
 from chainrule.training.sweep import Sweep, SweepRow
 
@@ -25,18 +22,6 @@ _HEADS = {
     "test_loss": "test loss",
     "seconds": "seconds",
 }
-
-
-@contextmanager
-def counting() -> Iterator[Callable[[int, int], None]]:
-    """A bar of runs on standard error; nothing where that is no terminal."""
-    console = PipeConsole(stderr=True, highlight=False)
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("runs", total=None)
-        yield lambda done, count: bar.update(task, completed=done, total=count)
 
 
 def table_of(answer: Sweep) -> tuple[list[str], list[list[str]]]:

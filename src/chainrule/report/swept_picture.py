@@ -34,11 +34,11 @@ def _line(figure: Figure, answer: Sweep, name: str) -> None:
         isinstance(value, int | float) and not isinstance(value, bool) for value in values
     )
     values = sorted(values) if numbers else values
-    means = [_mean(known[str(value)], answer) for value in values]
+    means = [known[str(value)].means[answer.chosen_by] for value in values]
     spreads = [known[str(value)].spreads.get(answer.chosen_by, 0.0) for value in values]
     places: list[Any] = values if numbers else [shortened(str(value), 24) for value in values]
     style = "o-" if numbers else "o"
-    axes.errorbar(places, means, yerr=spreads, fmt=style, color=BLUE, capsize=3, linewidth=1.6)  # type: ignore[arg-type]
+    axes.errorbar(places, means, yerr=spreads, fmt=style, color=BLUE, capsize=3, linewidth=1.6)
     if numbers and values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_xscale("log")
     axes.set_xlabel(name)
@@ -74,9 +74,9 @@ def _dots(figure: Figure, answer: Sweep) -> None:
     names = [
         ", ".join(f"{k}={shortened(str(v), 16)}" for k, v in row.settings.items()) for row in rows
     ]
-    means = [_mean(row, answer) for row in rows]
+    means = [row.means[answer.chosen_by] for row in rows]
     spreads = [row.spreads.get(answer.chosen_by, 0.0) for row in rows]
-    axes.errorbar(means, range(len(rows)), xerr=spreads, fmt="o", color=BLUE, capsize=3)  # type: ignore[arg-type]
+    axes.errorbar(means, range(len(rows)), xerr=spreads, fmt="o", color=BLUE, capsize=3)
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     axes.set_xlabel(_words(answer))

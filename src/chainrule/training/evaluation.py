@@ -93,10 +93,10 @@ def evaluate(
 
 
 def _scores(module: nn.Module, inputs: Tensor, how: Execution, flips: bool) -> Tensor:
-    scores = module(how.lay_out(inputs)).float()
+    scores: Tensor = module(how.lay_out(inputs)).float()
     if flips and inputs.dim() == 4:
         scores = (scores + module(how.lay_out(inputs.flip(3))).float()) / 2
-    return scores  # type: ignore[no-any-return]
+    return scores
 
 
 def _inputs(dataset: Dataset, part: Part, mine: slice) -> Iterator[Tensor]:

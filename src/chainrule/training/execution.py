@@ -54,6 +54,7 @@ class Execution(Answer):
 
     def place(self, module: nn.Module) -> nn.Module:
         """Lay the filters of ``module`` out in this memory format, in place; gives it back."""
+        # PyTorch's stubs know memory_format for tensors alone
         return module.to(memory_format=self._format)  # type: ignore[call-overload,no-any-return]
 
     def lay_out(self, inputs: Tensor) -> Tensor:

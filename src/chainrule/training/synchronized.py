@@ -30,7 +30,7 @@ def synchronized(module: nn.Module, here: World, wanted: bool) -> Iterator[None]
     """
     norms = [layer for layer in module.modules() if isinstance(layer, _Norm)]
     chosen = norms if wanted and here.size > 1 else []
-    for norm in chosen:
+    for norm in chosen:  # the layer itself is to stay what it is, for checkpoints and users
         norm.forward = partial(_normalize, norm, norm.forward)  # type: ignore[method-assign]
     try:
         yield

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from chainrule.errors import DataError
 
@@ -60,11 +58,6 @@ class Mapped:
     def bytes(self) -> int:
         """Size of the whole array."""
         return len(self) * self._row
-
-    @property
-    def tensor(self) -> Tensor:
-        """The whole array as a tensor over the same mapped memory."""
-        return torch.from_numpy(self.array)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """A copy of rows ``start`` to ``stop``; the file's pages do not stay with the process."""
