@@ -24,9 +24,14 @@ _HEADS = {
 }
 
 
-def table_of(answer: Sweep) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows in words."""
-    numbers = [name for name in _HEADS if any(name in row.means for row in answer.rows)]
+def table_of(answer: Sweep, *, brief: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows in words; ``brief`` keeps what the rows are ordered by and its test twin."""
+    wanted = (answer.chosen_by, answer.chosen_by.replace("validation", "test"), "seconds")
+    numbers = [
+        name
+        for name in _HEADS
+        if any(name in row.means for row in answer.rows) and (name in wanted or not brief)
+    ]
     heads = [*answer.axes, *(_HEADS[name] for name in numbers), "runs"]
     rows = [
         [
@@ -43,7 +48,7 @@ def _number(row: SweepRow, name: str) -> str:
     if name not in row.means:
         return "-"
     form = _percent if name.endswith("accuracy") else "{:.4g}".format
-    spread = row.spreads.get(name)
+    spread = None if name == "seconds" else row.spreads.get(name)
     return form(row.means[name]) + ("" if spread is None else f" ± {form(spread)}")
 
 
@@ -58,11 +63,13 @@ def _runs(row: SweepRow) -> str:
 
 @renderable.register
 def _sweep(answer: Sweep) -> RenderableType:
-    heads, rows = table_of(answer)
+    heads, rows = table_of(answer, brief=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, head in enumerate(heads):
         number = len(answer.axes) <= place < len(heads) - 1
-        table.add_column(head, justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            head, justify="right" if number else "left", no_wrap=place < len(heads) - 1
+        )
     for row in rows:
         table.add_row(*row)
     return Group(table, Text(""), Text(_words(answer)))
