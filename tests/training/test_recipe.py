@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chainrule.cli.app import main
 from chainrule.cli.train import train_command
 from chainrule.errors import RecipeError
 from chainrule.training.recipe import Recipe, load_recipe, make_recipe
@@ -83,3 +84,13 @@ def test_bad_recipe_files(tmp_path: Path, content: str | None, fragment: str) ->
     with pytest.raises(RecipeError, match=r"recipe\.toml") as caught:
         load_recipe(path)
     assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize("flag", ["--epochs", "--threads", "--learning-rate"])
+def test_a_flag_of_zero_is_not_taken_for_none(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", flag, "0"])
+    assert ended.value.code == 2
+    assert f"{flag[2:].replace('-', '_')} got 0" in capsys.readouterr().err

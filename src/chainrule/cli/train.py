@@ -144,7 +144,7 @@ def train_command(
     settings = {
         name: value
         for name, value in given.items()
-        if name not in options and value not in (None, False)
+        if name not in options and value is not None and value is not False  # but 0 was meant
     }
     if profile:  # the profiler's library greets on standard error, and reads this when loaded
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
