@@ -1,4 +1,4 @@
-"""Keras 3 on torch: the same layers as a functional model, augmentation as its layers, fit()."""
+"""Keras 3 on torch: the same layers as a functional model, augmentation as layers, fit()."""
 
 from __future__ import annotations
 
@@ -45,15 +45,26 @@ def layer_of(module: nn.Module, values):
     return simple[type(module)]()(values)
 
 
-def model_of(case: Case) -> keras.Model:
-    channels, height, width = case.shape
-    values = entry = layers.Input((height, width, channels))
-    values = layers.ZeroPadding2D(PADDING)(values)
-    values = layers.RandomCrop(height, width)(values)
-    values = layers.RandomFlip("horizontal")(values)
-    values = layers.Rescaling(1 / 255)(values)
-    values = layers.Normalization(mean=0.286, variance=0.353**2)(values)
-    return keras.Model(entry, layer_of(torch_network(case), values))
+class Augmented(keras.Model):
+    """The network behind augmentation in training; Keras crops a whole minibatch alike."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        channels, height, width = case.shape
+        entry = layers.Input((height, width, channels))
+        values = layers.Rescaling(1 / 255)(entry)
+        values = layers.Normalization(mean=0.286, variance=0.353**2)(values)
+        self.network = keras.Model(entry, layer_of(torch_network(case), values))
+        self.changes = [
+            layers.ZeroPadding2D(PADDING),
+            layers.RandomCrop(height, width),
+            layers.RandomFlip("horizontal"),
+        ]
+
+    def call(self, values, training=None):
+        for change in self.changes if training else ():
+            values = change(values, training=True)
+        return self.network(values, training=training)
 
 
 class Ticks(keras.callbacks.Callback):
@@ -68,7 +79,8 @@ class Ticks(keras.callbacks.Callback):
 def main() -> None:
     case = given_case()
     inputs, labels = images(case)
-    model = model_of(case)
+    model = Augmented(case)
+    model(inputs[:2].permute(0, 2, 3, 1).numpy())  # built, before it is compiled
     model.compile(
         keras.optimizers.SGD(RATE, MOMENTUM, nesterov=True),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -7,11 +7,21 @@ import sys
 import tempfile
 import warnings
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from benchmarks.speed.case import MOMENTUM, RATE, Samples, Stopwatch, given_case, network
-from pytorch_lightning.loggers import CSVLogger
+from benchmarks.speed.case import (
+    MOMENTUM,
+    RATE,
+    Samples,
+    Stopwatch,
+    declare_operations,
+    given_case,
+    network,
+)
+
+declare_operations()  # Lightning's metrics import torchvision
+import pytorch_lightning as pl  # noqa: E402
+from pytorch_lightning.loggers import CSVLogger  # noqa: E402
 
 
 class Module(pl.LightningModule):
@@ -44,7 +54,11 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     case = given_case()
     loader = torch.utils.data.DataLoader(
-        Samples(case), case.batch, shuffle=True, drop_last=True, num_workers=int(sys.argv[2])
+        Samples(case, pictures=True),
+        case.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=int(sys.argv[2]),
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(

@@ -6,13 +6,22 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from benchmarks.speed.case import MOMENTUM, RATE, Samples, Stopwatch, given_case, network
+from benchmarks.speed.case import (
+    MOMENTUM,
+    RATE,
+    Samples,
+    Stopwatch,
+    declare_operations,
+    given_case,
+    network,
+)
 
 
 def main() -> None:
-    case, workers = given_case(), int(sys.argv[2])
+    declare_operations()
+    case, workers, pictures = given_case(), int(sys.argv[2]), sys.argv[3] == "pictures"
     loader = torch.utils.data.DataLoader(
-        Samples(case), case.batch, shuffle=True, drop_last=True, num_workers=workers
+        Samples(case, pictures), case.batch, shuffle=True, drop_last=True, num_workers=workers
     )
     module, watch = network(case).train(), Stopwatch(case)
     optimizer = torch.optim.SGD(module.parameters(), RATE, MOMENTUM, nesterov=True)

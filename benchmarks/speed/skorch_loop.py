@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import torch
-from benchmarks.speed.case import MOMENTUM, RATE, Samples, Stopwatch, given_case, network
+from benchmarks.speed.case import (
+    MOMENTUM,
+    RATE,
+    Samples,
+    Stopwatch,
+    declare_operations,
+    given_case,
+    network,
+)
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 
@@ -19,8 +27,9 @@ class Ticks(Callback):
 
 
 def main() -> None:
+    declare_operations()
     case = given_case()
-    samples = Samples(case)
+    samples = Samples(case, pictures=True)
     net = NeuralNetClassifier(
         network(case),
         criterion=torch.nn.CrossEntropyLoss,

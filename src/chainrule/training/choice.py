@@ -31,7 +31,8 @@ class Choice(Answer):
 
     Attributes:
         execution: what was chosen.
-        how: "measured", "remembered", "given" (nothing was left open) or "short run".
+        how: "measured", "remembered", "given" (nothing was left open), "short run" or "no memory"
+            (for the plain step).
         gain: how many times faster than the plain step (float32, channels-first, fused); 1 when
             nothing was measured.
         agreement: with plain float32, first loss and first gradients; None when nothing but

@@ -27,6 +27,7 @@ from chainrule.training.execution import PRECISE, Execution, execution_of, threa
 from chainrule.training.minibatches import Minibatch, Minibatches, steps_per_epoch
 from chainrule.training.recipe import Recipe
 from chainrule.training.remembered import name_of, recall, remember
+from chainrule.training.shortage import is_shortage
 from chainrule.training.step import Step
 
 SHORT_RUN = 10.0  # seconds; a shorter run would not win back what measuring costs
@@ -68,7 +69,12 @@ def choose(
     budget = min(MOST_SECONDS, SHARE * length)
     announce(budget)
     race = Race(module, recipe, dataset, minibatch, budget)
-    choice = race.run(usual, candidates)
+    try:
+        choice = race.run(usual, candidates)
+    except Exception as error:
+        if is_shortage(error):
+            return Choice(usual, "no memory")  # the first step of the run says what fits
+        raise
     remember(name, choice)
     return choice
 

@@ -31,7 +31,7 @@ def fit(recipe: Recipe, module: nn.Module, dataset: Dataset) -> Recipe:
         RecipeError: not even one example fits, or (with batch normalization) not three.
         ShapeError: ``memory`` is no number of bytes.
     """
-    least = LEAST_WITH_STATISTICS if has_batch_statistics(module) else 1
+    least = least_part(module)
     if recipe.micro_batch_size is not None and recipe.micro_batch_size < least:
         raise RecipeError(
             f"micro_batch_size {recipe.micro_batch_size} is too small for batch normalization, "
@@ -68,6 +68,11 @@ def _refuse_statistics_of_one(module: nn.Module, dataset: Dataset) -> None:
             "batch_size 1 leaves batch normalization no statistics to normalize by: give 2 or "
             "more, or leave BN out"
         ) from None
+
+
+def least_part(module: nn.Module) -> int:
+    """The fewest examples that parts of a minibatch may have."""
+    return LEAST_WITH_STATISTICS if has_batch_statistics(module) else 1
 
 
 def has_batch_statistics(module: nn.Module) -> bool:

@@ -33,6 +33,7 @@ from chainrule.training.phases import Phases
 from chainrule.training.progress import Progress
 from chainrule.training.recipe import Recipe
 from chainrule.training.schedule import Schedule
+from chainrule.training.shortage import enough_memory
 from chainrule.training.step import Done, Step
 from chainrule.training.update_rules import learning_rate
 
@@ -186,13 +187,14 @@ class Loop:
         begun = time.perf_counter()
         progress = self.progress
         rate = learning_rate(self.recipe) * self.schedule.factor(progress.step)
-        done = self.step.gradients(minibatch)
-        if not self._most_waiting and not math.isfinite(float(done.data_loss)):
-            self._fail(float(done.data_loss), progress.step + 1, rate)
-        with self.phases.phase("update"):
-            norm = self.step.update(rate)
-            if self.average is not None:
-                self.average.update_parameters(self.module)
+        with enough_memory(self.step, minibatch):
+            done = self.step.gradients(minibatch)
+            if not self._most_waiting and not math.isfinite(float(done.data_loss)):
+                self._fail(float(done.data_loss), progress.step + 1, rate)
+            with self.phases.phase("update"):
+                norm = self.step.update(rate)
+                if self.average is not None:
+                    self.average.update_parameters(self.module)
         progress.step += 1
         progress.minibatch += 1
         count = minibatch.examples
