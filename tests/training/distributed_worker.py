@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 from pathlib import Path
 
 import torch
+from torch.distributed.tensor import DTensor
 
 import chainrule
 from chainrule.training.observer import Observer
@@ -24,6 +26,14 @@ class Dies(Observer):
             os._exit(9)
 
 
+def held() -> int:
+    """Bytes of all parameters that this process keeps."""
+    parameters = [item for item in gc.get_objects() if isinstance(item, torch.nn.Parameter)]
+    local = [item.to_local() if isinstance(item, DTensor) else item for item in parameters]
+    storages = {item.untyped_storage().data_ptr(): item.untyped_storage() for item in local}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
 def main() -> None:
     told = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
@@ -31,6 +41,7 @@ def main() -> None:
     result = chainrule.train(runs=told["runs"], observer=observer, **told["settings"])
     rank = os.environ.get("RANK", "0")
     found = {"curves": result.curves, "test_loss": result.test_loss, "run": result.run}
+    found["held"] = held()
     Path(told["runs"], f"rank-{rank}.json").write_text(json.dumps(found))
 
 

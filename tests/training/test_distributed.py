@@ -97,6 +97,25 @@ def test_a_lost_process_costs_no_more_than_the_steps_since_the_last_checkpoint(
 
 
 @pytest.mark.slow
+def test_sharded_processes_train_as_one_and_go_on_after_a_loss(tmp_path: Path) -> None:
+    settings = SETTINGS | {"checkpoint_every": 4, "epochs": 2, "update_rule": "adam"}
+    settings |= {"learning_rate": 0.01, "micro_batch_size": 5, "early_stopping": 5}
+    settings |= {"network": NOTATION.replace("BN, ", "")}  # whose statistics are those of a part
+    alone = chainrule.train(runs=tmp_path / "alone", **settings)
+    sharded = settings | {"sharded": True}
+    _torchrun(tmp_path / "two", "--max-restarts", "1", settings=sharded, dies=7)
+    found = json.loads((tmp_path / "two/rank-1.json").read_text())
+    whole = sum(value.nbytes for value in _weights(tmp_path / "two").values())
+    assert found["held"] < 0.6 * whole  # each kept a part
+    assert found["test_loss"] == pytest.approx(alone.test_loss, rel=5e-3)
+    for name, series in alone.curves.items():
+        got = np.array(found["curves"][name])
+        np.testing.assert_allclose(got, np.array(series), rtol=5e-3, atol=1e-4, err_msg=name)
+    for name, value in _weights(tmp_path / "alone").items():
+        torch.testing.assert_close(_weights(tmp_path / "two")[name], value, rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.slow
 def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     done = subprocess.run(
@@ -128,6 +147,23 @@ def test_the_parts_of_all_processes_are_the_minibatch(size: int, augment: str) -
         assert sum(one.share for one in mine) == pytest.approx(1)
         assert all(one[number].examples == len(minibatch.labels) for one in parts)
         assert all(len(one[number].labels) for one in parts)  # nobody has nothing to do
+
+
+@pytest.mark.parametrize(("size", "most"), [(2, 5), (2, 1), (3, 2), (5, 1)])
+@pytest.mark.parametrize("count", [11, 6, 3])
+def test_all_processes_have_as_many_parts(count: int, size: int, most: int) -> None:
+    """Or those with fewer would leave the others waiting."""
+    dataset = load_data("digits", limit=50)
+    minibatch = next(Minibatches(dataset, Recipe(batch_size=count, loss="softmax")).epoch(0))
+    shares = [piece(count, rank, size) for rank in range(size)]
+    mine = [minibatch.rows(share if share.start < share.stop else slice(0, 1)) for share in shares]
+    parts = [one.parts(most, size) for one in mine]
+    assert len({len(one) for one in parts}) == 1
+    for one, own in zip(parts, mine, strict=True):
+        assert all(0 < len(part.labels) <= most for part in one)
+        assert sum(part.share for part in one) == pytest.approx(own.share)
+        busy = [part.labels for part in one if part.share]
+        assert torch.equal(torch.cat(busy), own.labels)
 
 
 @pytest.mark.parametrize(("count", "pieces"), [(7, 3), (2, 5), (8, 4), (0, 2)])

@@ -118,7 +118,8 @@ def flow_command(
 
 def _stepping(recipe: Recipe, rule: str | None, rate: float | None) -> Recipe:
     """The recipe with another update rule or learning rate, validated as a recipe is."""
-    from chainrule.training.recipe import RULES_WITH_MOMENTUM, make_recipe
+    from chainrule.training.contradictions import RULES_WITH_MOMENTUM
+    from chainrule.training.recipe import make_recipe
 
     values = recipe.plain()
     if rule is not None and rule != recipe.update_rule:

@@ -118,6 +118,10 @@ def train_command(
         bool,
         _flag("Compute activations again: less memory.", _EXECUTION, "--checkpoint-activations"),
     ] = False,
+    sharded: Annotated[
+        bool,
+        _flag("Each process keeps a part of the weights (torchrun).", _EXECUTION, "--sharded"),
+    ] = False,
     sync_batchnorm: Annotated[
         bool,
         _flag("Batch statistics of all processes (torchrun).", _EXECUTION, "--sync-batchnorm"),

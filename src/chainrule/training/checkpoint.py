@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from chainrule.errors import CheckpointError
 from chainrule.record.atomic import publish_folder, write_atomically
+from chainrule.training.sharding import cut_like, load_whole, whole
 
 FORMAT = 1
 _WEIGHTS, _UPDATES, _STATE = "weights.safetensors", "updates.safetensors", "state.json"
@@ -50,23 +51,25 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
     average: nn.Module | None = None,
+    write: bool = True,
 ) -> Path:
     """Write checkpoint ``folder/name`` at once or not at all; one that is there is kept.
 
     Training is a function of seed and step, so a checkpoint of that name holds the same bits.
+    Of a sharded module all processes must ask for it, and one of them is to ``write``.
 
     Raises:
         CheckpointError: it cannot be written (disk full, no permission); what was there stays.
     """
     final, temporary = folder / name, folder / f".{name}.tmp"
-    if final.exists():
+    weights, (updates, scalars) = _module_tensors(module), _optimizer_tensors(optimizer)
+    if final.exists() or not write:
         return final
-    updates, scalars = _optimizer_tensors(optimizer)
     record = {"format": FORMAT, "step": step, "state": state, "optimizer": scalars}
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        (temporary / _WEIGHTS).write_bytes(save_tensors(_module_tensors(module)))
+        (temporary / _WEIGHTS).write_bytes(save_tensors(weights))
         (temporary / _UPDATES).write_bytes(save_tensors(updates))
         if average is not None:
             (temporary / _AVERAGE).write_bytes(save_tensors(_module_tensors(average)))
@@ -81,14 +84,19 @@ def save_checkpoint(
     return final
 
 
-def save_weights(path: Path, module: nn.Module) -> None:
+def save_weights(path: Path, module: nn.Module, *, write: bool = True) -> None:
     """Write the weights and buffers of ``module`` as one safetensors file.
+
+    Of a sharded module all processes must ask for it, and one of them is to ``write``.
 
     Raises:
         CheckpointError: it cannot be written.
     """
+    tensors = _module_tensors(module)
+    if not write:
+        return
     try:
-        write_atomically(path, save_tensors(_module_tensors(module)))
+        write_atomically(path, save_tensors(tensors))
     except OSError as error:
         raise CheckpointError(
             f"weights '{path}' cannot be written: {error.strerror or error}; free some space"
@@ -139,14 +147,15 @@ def load_average(path: Path, module: nn.Module) -> None:
 def _load_file(path: Path, module: nn.Module) -> None:
     tensors = _read_tensors(path)
     _refuse_other_network(path.parent, tensors, module.state_dict())
-    module.load_state_dict(tensors)
+    load_whole(module, tensors)
 
 
 def load_updates(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Put the update rule's state of checkpoint ``path`` into ``optimizer``."""
     tensors, scalars = _read_tensors(path / _UPDATES), _read_record(path)["optimizer"]
     state: dict[int, dict[str, Any]] = {int(index): values for index, values in scalars.items()}
-    for name, tensor in tensors.items():
+    # in one order in all processes, which later gather each tensor together: as read it varies
+    for name, tensor in sorted(tensors.items()):
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
@@ -162,7 +171,8 @@ def _lay_out_like_the_parameters(optimizer: torch.optim.Optimizer) -> None:
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
-                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                like = torch.empty_like(parameter, dtype=value.dtype)
+                values[key] = like.copy_(cut_like(value, parameter))
 
 
 def _module_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -174,7 +184,7 @@ def _module_tensors(module: nn.Module) -> dict[str, Tensor]:
                 "hold tensors only: return a tensor from get_extra_state"
             )
         # a clone, since tied weights share memory, which safetensors refuses
-        tensors[name] = value.detach().cpu().contiguous().clone()
+        tensors[name] = whole(value.detach()).cpu().contiguous().clone()
     return tensors
 
 
@@ -187,7 +197,7 @@ def _optimizer_tensors(
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value.detach().cpu().contiguous().clone()
+                tensors[f"{index}.{key}"] = whole(value.detach()).cpu().contiguous().clone()
             else:
                 scalars.setdefault(str(index), {})[key] = value
     return tensors, scalars

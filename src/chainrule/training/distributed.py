@@ -59,6 +59,10 @@ class World:
         """
         return piece(count, self.rank, self.size)
 
+    def most(self, count: int) -> int:
+        """The most examples of ``count`` that a process has."""
+        return -(-count // self.size)
+
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a tensor over all processes, in place."""
         if self.size > 1:
@@ -77,7 +81,7 @@ class World:
         """The rows of all processes, each of which has ``part(count)`` of them."""
         if self.size == 1:
             return rows
-        most = -(-count // self.size)
+        most = self.most(count)
         padded = rows.new_zeros((most, *rows.shape[1:]))
         padded[: len(rows)] = rows
         every = [torch.empty_like(padded) for _ in range(self.size)]

@@ -33,6 +33,7 @@ from chainrule.training.phases import Phases
 from chainrule.training.progress import Progress
 from chainrule.training.recipe import Recipe
 from chainrule.training.schedule import Schedule
+from chainrule.training.sharding import is_sharded
 from chainrule.training.shortage import enough_memory
 from chainrule.training.step import Done, Step
 from chainrule.training.update_rules import learning_rate
@@ -298,7 +299,9 @@ class Loop:
         now = time.monotonic()
         every, progress = self.recipe.checkpoint_every, self.progress
         due = progress.step % every == 0 if every else progress.minibatch == 0
-        if final or due or now - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+        # what all must do together cannot go by the clock of each
+        late = now - self._saved > _SECONDS_BETWEEN_CHECKPOINTS and not is_sharded(self.module)
+        if final or due or late:
             self._save()
         elif now - self._reported > _SECONDS_BETWEEN_REPORTS:
             self.report()
@@ -319,7 +322,7 @@ class Loop:
         self._saved = time.monotonic()
 
     def _write_checkpoint(self, name: str) -> None:
-        if not self.here.main:
+        if not self.here.main and not is_sharded(self.module):
             return
         self.progress.scaler = self.step.scaler.state_dict()
         save_checkpoint(
@@ -330,4 +333,5 @@ class Loop:
             self.step.optimizer,
             asdict(self.progress),
             average=None if self.average is None else self.average.module,
+            write=self.here.main,
         )

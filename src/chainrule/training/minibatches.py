@@ -18,7 +18,7 @@ from torch import Tensor
 from chainrule.training.augmentation import MIXUP_ALPHA, augment_images, mixup, parse_augmentations
 from chainrule.training.data.dataset import Dataset, Part
 from chainrule.training.data.streaming import Blocks, stream
-from chainrule.training.distributed import World
+from chainrule.training.distributed import World, piece
 from chainrule.training.draws import Draws, Share
 from chainrule.training.execution import Execution, execution_of
 from chainrule.training.recipe import Recipe
@@ -54,6 +54,21 @@ class Minibatch(NamedTuple):
         labels = self.labels[part]
         share = self.share * len(labels) / len(self.labels)
         return Minibatch(self.inputs[part], self.targets[part], labels, share, self.examples)
+
+    def parts(self, most: int | None, processes: int = 1) -> list[Minibatch]:
+        """Cut into parts of at most ``most`` examples and nearly the same size.
+
+        All processes get as many parts as the one with most examples, since they wait for each
+        other in every part; where one has too few, an example without a share keeps it busy.
+        """
+        count = len(self.labels)
+        largest = count if processes == 1 else max(count, -(-self.examples // processes))
+        pieces = 1 if most is None else -(-largest // most)
+        if pieces == 1:
+            return [self]
+        cuts = [piece(count, number, pieces) for number in range(pieces)]
+        idle = self.rows(slice(0, 1))._replace(share=0.0)
+        return [self.rows(cut) if cut.start < cut.stop else idle for cut in cuts]
 
 
 def on_device(dataset: Dataset, device: torch.device) -> Dataset:

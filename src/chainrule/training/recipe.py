@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from chainrule.errors import RecipeError, suggestion
-from chainrule.nn.initializers import INITIALIZER_ALIASES, INITIALIZERS
 from chainrule.training.augmentation import parse_augmentations
+from chainrule.training.contradictions import contradictions
 
 LossName = Literal["softmax", "svm", "squared-hinge", "mse", "bce"]
 UpdateRule = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
@@ -19,9 +19,6 @@ ScheduleName = Literal["constant", "step", "cosine", "one-cycle"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-_INITIALIZERS = (*INITIALIZERS, *INITIALIZER_ALIASES)
-RULES_WITH_MOMENTUM = ("momentum", "nesterov")
 
 
 def _as_words(value: Any) -> Any:
@@ -86,6 +83,8 @@ class Recipe(BaseModel):
         memory: a budget such as "4GB": micro_batch_size is then the largest that fits.
         checkpoint_activations: keep only what layers are given, and compute again what backward
             wants of their insides: less memory, about a third more work (Chen et al. 2016).
+        sharded: with several processes, each keeps a part of the weights, gradients and state of
+            the update rule (FSDP) instead of all of them (DDP).
         sync_batchnorm: with several processes, batch normalization by the statistics of all.
         average_weights: decay of a moving average of the weights, such as 0.999, which is
             evaluated and kept instead of the last weights (Polyak & Juditsky 1992).
@@ -143,6 +142,7 @@ class Recipe(BaseModel):
     micro_batch_size: Annotated[int, Field(gt=0)] | None = None
     memory: str | None = None
     checkpoint_activations: bool = False
+    sharded: bool = False
     sync_batchnorm: bool = False
     average_weights: Annotated[float, Field(gt=0, lt=1)] | None = None
     average_flips: bool = False
@@ -152,96 +152,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [text for wrong, text in self._contradictions() if wrong]
+        problems = [text for wrong, text in contradictions(self) if wrong]
         if problems:
             raise ValueError("; ".join(problems))
         parse_augmentations(self.augment)
         return self
-
-    def _contradictions(self) -> list[tuple[bool, str]]:
-        rule, schedule = self.update_rule, self.schedule
-        return [
-            (
-                self.initialization not in _INITIALIZERS,
-                f"initialization got {self.initialization!r}, wants one of "
-                f"{', '.join(_INITIALIZERS)}{suggestion(self.initialization, _INITIALIZERS)}",
-            ),
-            (
-                self.momentum is not None and rule not in RULES_WITH_MOMENTUM,
-                f"momentum {self.momentum} contradicts update_rule {rule!r}, which has none of "
-                "that name: use momentum or nesterov, or leave momentum out",
-            ),
-            (
-                (self.step_epochs is not None or self.step_factor is not None)
-                and schedule != "step",
-                f"step_epochs and step_factor contradict schedule {schedule!r}: set schedule to "
-                "step, or leave them out",
-            ),
-            (
-                self.clip_norm is not None and self.clip_value is not None,
-                "clip_norm and clip_value contradict each other: give one of the two",
-            ),
-            (
-                self.l1_ratio is not None and self.penalty != "elastic",
-                f"l1_ratio contradicts penalty {self.penalty!r}: set penalty to elastic, or "
-                "leave l1_ratio out",
-            ),
-            (
-                self.penalty != "l2" and self.weight_decay == 0,
-                f"penalty {self.penalty!r} has no weight: give weight_decay (lambda) as well",
-            ),
-            (
-                self.penalty != "l2" and rule == "adamw",
-                f"penalty {self.penalty!r} contradicts update_rule 'adamw', whose decay is "
-                "decoupled: use adam",
-            ),
-            (
-                self.label_smoothing > 0 and self.loss not in (None, "softmax"),
-                f"label_smoothing contradicts loss {self.loss!r}: it belongs to softmax",
-            ),
-            (
-                self.early_stopping > 0 and self.validation_share == 0,
-                "early_stopping needs validation examples: give a validation_share above 0",
-            ),
-            (
-                self.warmup_epochs >= self.epochs,
-                f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs: "
-                "lower it",
-            ),
-            *self._of_execution(),
-            (
-                self.initialization_std is not None and self.initialization != "normal",
-                f"initialization_std contradicts initialization {self.initialization!r}: "
-                "it belongs to normal",
-            ),
-        ]
-
-    def _of_execution(self) -> list[tuple[bool, str]]:
-        other = [
-            word
-            for word, plain in (
-                (self.precision, "float32"),
-                (self.memory_format, "channels-first"),
-                (self.update_kernel, "foreach"),
-            )
-            if word not in ("auto", plain)
-        ]
-        return [
-            (
-                self.precise and (bool(other) or bool(self.compiled)),
-                f"precise contradicts {', '.join(other) or 'compiled'}: it is plain float32, "
-                "channels-first, foreach and not compiled; leave one of the two out",
-            ),
-            (
-                self.micro_batch_size is not None and self.memory is not None,
-                "memory decides micro_batch_size: give one of the two",
-            ),
-            (
-                (self.micro_batch_size or 0) > self.batch_size,
-                f"micro_batch_size {self.micro_batch_size} is more than batch_size "
-                f"{self.batch_size}: lower it",
-            ),
-        ]
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain values, ready for JSON or TOML."""

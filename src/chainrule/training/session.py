@@ -26,6 +26,7 @@ from chainrule.training.phases import Phases, Profiler
 from chainrule.training.recipe import Recipe
 from chainrule.training.recomputation import recomputing
 from chainrule.training.result import TrainingResult
+from chainrule.training.sharding import is_sharded, whole
 from chainrule.training.synchronized import synchronized
 
 
@@ -73,8 +74,7 @@ class Session:
                 finished = self.loop.fit(interrupt)
                 self.observer.ended()
                 result = self._result("finished" if finished else "stopped")
-                if self.here.main:
-                    self._keep(result)
+                self._keep(result)
             except BaseException as error:
                 self.observer.ended()
                 if self.here.main:
@@ -103,11 +103,12 @@ class Session:
             self.store.resume(self.run, self.loop.progress.step)
 
     def _keep(self, result: TrainingResult) -> None:
-        folder = Path(result.folder)
-        save_result(result, folder)
-        if result.ended == "finished":
-            save_weights(folder / "weights.safetensors", self.module)
-        self._finish(result)
+        folder, main = Path(result.folder), self.here.main
+        if result.ended == "finished" and (main or is_sharded(self.module)):
+            save_weights(folder / "weights.safetensors", self.module, write=main)
+        if main:
+            save_result(result, folder)
+            self._finish(result)
 
     def _start(self) -> Start:
         parts = (self.dataset.train, self.dataset.validation, self.dataset.test)
@@ -202,5 +203,5 @@ def _first_filters(module: nn.Module) -> Any:
     """(F, C, kh, kw) weights of the first 2-D convolution as NumPy, or None."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            return layer.weight.detach().float().cpu().numpy().copy()
+            return whole(layer.weight.detach()).float().cpu().numpy().copy()
     return None

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from chainrule.network.build import Network
 from chainrule.nn.losses import LOSSES
 from chainrule.nn.penalties import apply_max_norm_, penalty, regularized_parameters
 from chainrule.nn.stochastic_depth import StochasticDepth
 from chainrule.training.data.dataset import Task
-from chainrule.training.distributed import World, piece
+from chainrule.training.distributed import World
 from chainrule.training.evaluation import Loss, correct
 from chainrule.training.execution import Execution
 from chainrule.training.minibatches import Minibatch
 from chainrule.training.phases import Phases
 from chainrule.training.recipe import Recipe
+from chainrule.training.sharding import shard, whole
 from chainrule.training.update_rules import build_optimizer
 
 DEFAULT_L1_RATIO = 0.5
@@ -70,7 +71,9 @@ class Step:
         here: World | None = None,
     ) -> None:
         self.module, self.recipe, self.task, self.execution = module, recipe, task, execution
-        self.phases = phases or Phases()
+        self.phases, self.here = phases or Phases(), here or World()
+        if self.here.size > 1 and recipe.sharded:
+            shard(module, self.here)  # before anything holds its parameters
         self.loss = loss_of(recipe)
         chosen = regularized_parameters(
             module, biases=recipe.penalize_biases, norms=recipe.penalize_norms
@@ -83,8 +86,9 @@ class Step:
         self.optimizer = build_optimizer(recipe, self.regularized, others, fused=fused)
         self.device = self.trainable[0].device
         self.scaler = execution.scaler(self.device)
-        self.here = here or World()
-        self.wrapped = module if self.here.size == 1 else _in_step(module)
+        self.wrapped = module
+        if self.here.size > 1 and not recipe.sharded:
+            self.wrapped = _in_step(module)
         self.forward = _compiled(self.wrapped, self.device) if execution.compiled else self.wrapped
         # alone on a CPU a loss that is not finite is seen before anything goes backward;
         # others would wait for a process that stops there
@@ -97,7 +101,7 @@ class Step:
         accelerator is not waited for: the caller finds such a loss in what is given back.
         """
         self.optimizer.zero_grad()
-        parts = list(self._parts(minibatch))
+        parts = minibatch.parts(self.recipe.micro_batch_size, self.here.size)
         done = [self._part(part, part is parts[-1]) for part in parts]
         if len(done) == 1 and self.here.size == 1:
             return done[0]
@@ -119,11 +123,12 @@ class Step:
     def penalty(self) -> Tensor:
         """R(W) of the recipe's kind, without its lambda (one element)."""
         ratio = self.recipe.l1_ratio
-        return penalty(
+        value = penalty(
             self.regularized,
             self.recipe.penalty,
             l1_ratio=DEFAULT_L1_RATIO if ratio is None else ratio,
         )
+        return whole(value)
 
     def _part(self, part: Minibatch, last: bool) -> Done:
         with self.phases.phase("forward"):
@@ -138,26 +143,18 @@ class Step:
             seen = data_loss.detach()
             seen = seen if part.share == 1 else seen * part.share
         if not self.looks_first or math.isfinite(float(seen)):
-            with self.phases.phase("backward"), nullcontext() if last else self._unsynced():
+            with self.phases.phase("backward"), self._synced(last):
                 self.scaler.scale(full).backward()  # type: ignore[no-untyped-call]
         right = torch.zeros_like(seen)
         if self.task != "regression" and part.share:
             right = correct(scores.detach(), part.labels, self.task)
         return Done(seen, right)
 
-    def _parts(self, minibatch: Minibatch) -> Iterator[Minibatch]:
-        """The minibatch in parts that fit, of nearly the same size, so that none is of one."""
-        count, most = len(minibatch.labels), self.recipe.micro_batch_size
-        if most is None or count <= most:
-            yield minibatch
-            return
-        pieces = -(-count // most)
-        for number in range(pieces):
-            yield minibatch.rows(piece(count, number, pieces))
-
-    def _unsynced(self) -> AbstractContextManager[Any]:
+    def _synced(self, last: bool) -> AbstractContextManager[Any]:
         """Gradients are exchanged once, after the last part."""
-        if isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
+        if isinstance(self.wrapped, FSDPModule):
+            self.wrapped.set_requires_gradient_sync(last)
+        elif isinstance(self.wrapped, nn.parallel.DistributedDataParallel) and not last:
             return self.wrapped.no_sync()
         return nullcontext()
 
@@ -169,7 +166,7 @@ class Step:
 
     def _clip(self) -> Tensor | None:
         if self.recipe.clip_norm is not None:
-            return nn.utils.clip_grad_norm_(self.trainable, self.recipe.clip_norm)
+            return whole(nn.utils.clip_grad_norm_(self.trainable, self.recipe.clip_norm))
         if self.recipe.clip_value is not None:
             nn.utils.clip_grad_value_(self.trainable, self.recipe.clip_value)
         return None
