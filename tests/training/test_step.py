@@ -62,10 +62,9 @@ def test_a_minibatch_in_parts_is_the_whole_minibatch(size: int, extra: dict[str,
 
 
 def test_no_part_is_larger_than_asked_for_and_none_much_smaller() -> None:
-    step = _step(_convnet(), micro_batch_size=4)
-    sizes = [len(part.labels) for part in step._parts(_minibatch(9))]
+    sizes = [len(part.labels) for part in _minibatch(9).parts(4)]
     assert sizes == [3, 3, 3]
-    shares = [part.share for part in step._parts(_minibatch(10))]
+    shares = [part.share for part in _minibatch(10).parts(4)]
     assert sum(shares) == pytest.approx(1)
 
 
