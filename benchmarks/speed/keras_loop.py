@@ -46,7 +46,7 @@ def layer_of(module: nn.Module, values):
 
 
 class Augmented(keras.Model):
-    """The network behind augmentation in training; Keras crops a whole minibatch alike."""
+    """The network behind augmentation in training."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -56,8 +56,10 @@ class Augmented(keras.Model):
         values = layers.Normalization(mean=0.286, variance=0.353**2)(values)
         self.network = keras.Model(entry, layer_of(torch_network(case), values))
         self.changes = [
-            layers.ZeroPadding2D(PADDING),
-            layers.RandomCrop(height, width),
+            # its RandomCrop crops a whole minibatch alike; this one moves each image
+            layers.RandomTranslation(
+                PADDING / height, PADDING / width, "constant", "nearest", fill_value=0.0
+            ),
             layers.RandomFlip("horizontal"),
         ]
 

@@ -56,7 +56,12 @@ def flip(images: Tensor, rng: Draws, probability: float) -> Tensor:
         >>> flip(torch.tensor([[[[1.0, 2.0]]]]), np.random.default_rng(0), 1.0).flatten().tolist()
         [2.0, 1.0]
     """
-    mirrored = torch.from_numpy(rng.random(len(images)) < probability).to(images.device)
+    drawn = rng.random(len(images)) < probability
+    if images.device.type == "cpu":  # only those that are mirrored are written again
+        chosen, result = np.flatnonzero(drawn), images.numpy().copy()
+        result[chosen] = result[chosen][..., ::-1]
+        return torch.from_numpy(result)
+    mirrored = torch.from_numpy(drawn).to(images.device)
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 

@@ -160,7 +160,7 @@ class Minibatches:
         for number, (inputs, labels) in enumerate(self._drawn(epoch, first), start=first):
             rng = np.random.default_rng((seed, _STEP, epoch, number))
             # processes see different examples, whose dropout must not be the same
-            torch.manual_seed((int(rng.integers(2**63)) + self.here.rank) % 2**63)
+            _seed((int(rng.integers(2**63)) + self.here.rank) % 2**63, device)
             yield self._make(inputs.to(device), labels.to(device), rng)
 
     def _drawn(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -172,7 +172,7 @@ class Minibatches:
             return
         for chosen in minibatch_indices(len(train), size, seed, epoch)[first:]:
             indices = chosen.to(train.inputs.device)
-            yield train.inputs[indices], train.targets[indices]
+            yield train.inputs.index_select(0, indices), train.targets.index_select(0, indices)
 
     def _make(self, inputs: Tensor, labels: Tensor, rng: np.random.Generator) -> Minibatch:
         """This process's part of a minibatch; what is drawn is drawn for all of it."""
@@ -208,3 +208,11 @@ class Minibatches:
         if self.dataset.task == "classification":
             targets = F.one_hot(labels, self.dataset.outputs).to(inputs.dtype)
         return mixup(inputs, targets, rng, self.mixup_alpha)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generators a step draws from; asking for all devices' takes a tenth of a ms."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
