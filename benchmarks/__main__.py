@@ -6,14 +6,27 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import checking, describing, start_up, training_speed, training_step, watching
+from benchmarks import (
+    checking,
+    describing,
+    precision,
+    scaling,
+    start_up,
+    time_to_accuracy,
+    training_speed,
+    training_step,
+    watching,
+)
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = {
     "checking": checking.measure,
     "describing": describing.measure,
+    "precision": precision.measure,
+    "scaling": scaling.measure,
     "start_up": start_up.measure,
+    "time_to_accuracy": time_to_accuracy.measure,
     "training_speed": training_speed.measure,
     "training_step": training_step.measure,
     "watching": watching.measure,

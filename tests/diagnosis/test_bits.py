@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.reference.command_line import python
 
 SCRIPTS = Path(__file__).parent / "scripts"
 RUNS = {
@@ -41,11 +42,11 @@ LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"}
 
 
 def run(command, timeout=300, **more):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    environment |= more.pop("environment", {})
-    return subprocess.run(
-        command, cwd=SCRIPTS, input="2.5\n", capture_output=True, text=True, timeout=timeout,
-        env=environment, check=False, **more,
+    environment = {"OMP_NUM_THREADS": "1"} | more.pop("environment", {})
+    assert command[0] == sys.executable
+    return python(
+        ["-W", "default", *command[1:]],
+        folder=SCRIPTS, typed="2.5\n", timeout=timeout, environment=environment, **more,
     )  # fmt: skip
 
 

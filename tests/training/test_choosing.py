@@ -218,3 +218,39 @@ def test_a_run_keeps_and_shows_its_choice(tmp_path: Path, monkeypatch: pytest.Mo
 
 def _minibatch(dataset: Dataset) -> Minibatch:
     return next(Minibatches(dataset, _recipe()).epoch(0))
+
+
+@pytest.mark.usefixtures("long_run")
+@pytest.mark.parametrize(("gain", "compiled"), [(0.5, True), (0.99, False), (None, False)])
+def test_compiling_is_tried_where_it_may_pay_and_kept_where_it_does(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, gain: float | None, compiled: bool
+) -> None:
+    def time(self: Race, execution: Execution, _: float) -> float:
+        if execution.compiled and gain is None:
+            raise RuntimeError("no C++ compiler found")
+        found = gain if execution.compiled and gain is not None else 1.0
+        self.best[execution] = choosing.Trial(execution, found, 1)
+        return found
+
+    monkeypatch.setattr(Race, "_time", time)
+    monkeypatch.setattr(choosing, "_may_compile", lambda *_: True)
+    monkeypatch.setattr(torch, "compile", lambda module: module)
+    found = choose(_network(), digits, _recipe(precision="float32"))
+    assert found.execution.compiled is compiled
+    assert any(trial.execution.compiled for trial in found.trials) is (gain is not None)
+
+
+@pytest.mark.parametrize(
+    ("device", "seconds", "given", "expected"),
+    [
+        ("cuda", 1e3, None, True),
+        ("cpu", 1e3, None, False),
+        ("cuda", 10.0, None, False),
+        ("cuda", 1e3, False, False),
+    ],
+)
+def test_compiling_is_for_long_runs_on_a_gpu(
+    device: str, seconds: float, given: bool | None, expected: bool
+) -> None:
+    recipe = _recipe(compiled=given)
+    assert choosing._may_compile(recipe, torch.device(device), seconds) is expected

@@ -9,6 +9,7 @@ the next one is taken. The choice is remembered for this network, hardware and P
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -70,13 +71,19 @@ def choose(
     announce(budget)
     race = Race(module, recipe, dataset, minibatch, budget)
     try:
-        choice = race.run(usual, candidates)
+        choice = race.run(usual, candidates, _may_compile(recipe, minibatch.inputs.device, length))
     except Exception as error:
         if is_shortage(error):
             return Choice(usual, "no memory")  # the first step of the run says what fits
         raise
     remember(name, choice)
     return choice
+
+
+def _may_compile(recipe: Recipe, device: torch.device, length: float) -> bool:
+    """Only where it can pay: compiling takes a minute, and gained nothing on a CPU of two cores."""
+    open_choice = recipe.compiled is None and not recipe.sharded
+    return open_choice and device.type == "cuda" and length >= _LONG_RUN
 
 
 def expected_seconds(module: nn.Module, dataset: Dataset, recipe: Recipe) -> float:
@@ -137,8 +144,8 @@ class Race:
         self.begun = time.perf_counter()
         self.best: dict[Execution, Trial] = {}
 
-    def run(self, usual: Execution, candidates: list[Execution]) -> Choice:
-        """The fastest candidate that agrees with plain float32."""
+    def run(self, usual: Execution, candidates: list[Execution], compiled: bool = False) -> Choice:
+        """The fastest candidate that agrees with plain float32; the winner also compiled."""
         self._fit_to_the_budget(usual)
         left = candidates
         while len(left) > 1:
@@ -149,6 +156,8 @@ class Race:
             left = sorted(left, key=self._seconds)[:kept]
         ranked = sorted(self.best, key=self._seconds)
         self._time_the_other_kernel(ranked[0])
+        if compiled:
+            self._time_compiled(min(self.best, key=self._seconds))
         return self._choice(usual, sorted(self.best, key=self._seconds))
 
     def _choice(self, usual: Execution, ranked: list[Execution]) -> Choice:
@@ -184,7 +193,8 @@ class Race:
         with threads(execution.threads):
             step = self._step(execution)
             took = self._one(step)  # kernels are prepared in the first one
-            if took > _HOPELESS * min(map(self._seconds, self.best), default=took):
+            bound = math.inf if execution.compiled else _HOPELESS  # the first step compiles
+            if took > bound * min(map(self._seconds, self.best), default=took):
                 seconds = 0.0
             times: list[float] = []
             end = time.perf_counter() + seconds
@@ -203,6 +213,15 @@ class Race:
         other = replace(winner, update_kernel="foreach")
         self._time(other, trial.seconds * trial.steps)
         self._time(winner, trial.seconds * trial.steps)
+
+    def _time_compiled(self, winner: Execution) -> None:
+        """Beyond the budget: the run is long, and PyTorch keeps what it has compiled."""
+        other, trial = replace(winner, compiled=True), self.best[winner]
+        try:
+            self._time(other, trial.seconds * trial.steps)
+        except RuntimeError:  # which all errors of torch.compile are
+            # no compiler here, or a network it cannot read: neither is the user's fault
+            self.best.pop(other, None)
 
     def _step(self, execution: Execution) -> Step:
         # without hooks: other people's would run once more for each step measured
