@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -177,3 +179,60 @@ def test_the_command_writes_table_page_and_json(
     with pytest.raises(SystemExit) as ended:
         main(["sweep", "--grid", "learning_rat=1"])
     assert ended.value.code == 2
+
+
+def _but_time(means: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in means.items() if name != "seconds"}
+
+
+class _Ray:
+    """As much of Ray as a sweep needs, in this process; tasks end in another order."""
+
+    def __init__(self, loses: int) -> None:
+        self.loses, self.jobs = loses, 0
+
+    def remote(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+        assert options == {"num_cpus": 1}
+        return lambda function: SimpleNamespace(remote=lambda job: self._task(function, job))
+
+    def _task(self, function: Callable[..., Any], job: dict[str, Any]) -> tuple[Any, ...]:
+        self.jobs += 1
+        return (self.jobs, function, json.dumps(job))  # what is sent must be plain
+
+    def wait(self, tasks: list[Any]) -> tuple[list[Any], list[Any]]:
+        return tasks[-1:], tasks[:-1]
+
+    def get(self, task: tuple[Any, ...]) -> Any:
+        number, function, job = task
+        if number == self.loses:
+            raise RuntimeError("the worker died\nand more")
+        return function(json.loads(job))
+
+
+def test_a_cluster_gives_what_processes_give_and_a_lost_task_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = Grid(BASE, {"learning_rate": [0.1, 0.01, 1e-3]})
+    _here(monkeypatch)
+    alone = sweep(grid, runs=tmp_path / "alone")
+    monkeypatch.setattr(sweeping, "connected", lambda address: _Ray(loses=2))
+    found = sweep(grid, runs=tmp_path / "cluster", ray="head:6379")
+    means = {row.settings["learning_rate"]: row.means for row in found.rows}
+    for row in alone.rows:
+        if row.settings["learning_rate"] != 0.01:
+            assert _but_time(means[row.settings["learning_rate"]]) == _but_time(row.means)
+    assert [row.failures for row in found.rows if row.failures] == [("the worker died",)]
+
+
+@pytest.mark.slow
+def test_on_ray_itself(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    grid = Grid(BASE, {"learning_rate": [0.1, 0.01]})
+    try:
+        found = sweep(grid, runs=tmp_path / "cluster", ray="local")
+    finally:
+        ray.shutdown()
+    alone = sweep(grid, runs=tmp_path / "alone", jobs=1)
+    assert [row.settings for row in found.rows] == [row.settings for row in alone.rows]
+    for one, other in zip(found.rows, alone.rows, strict=True):
+        assert _but_time(one.means) == pytest.approx(_but_time(other.means), rel=1e-4)
