@@ -40,6 +40,7 @@ def whole(value: Tensor) -> Tensor:
     """A tensor as it is, or gathered from all processes, all of which must ask for it.
 
     Examples:
+        >>> import torch
         >>> whole(torch.ones(2))
         tensor([1., 1.])
     """
