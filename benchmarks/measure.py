@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from chainrule.record.environment import hardware, versions
+
+ROOT = Path(__file__).parent.parent
+
+
+def apart(module: str, *words: str, packages: Path | None = None, **environment: str) -> str:
+    """The last line that a module of the benchmarks prints, run in a process of its own.
+
+    Args:
+        module: its name.
+        words: its arguments.
+        packages: folder of other people's packages that it imports.
+        environment: variables that it gets besides.
+    """
+    path = [str(ROOT), *([str(packages)] if packages else [])]
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def numbers_apart(module: str, *words: str, **options: Any) -> dict[str, Any]:
+    """The same, where that line is JSON."""
+    found: dict[str, Any] = json.loads(apart(module, *words, **options))
+    return found
 
 
 def machine() -> dict[str, Any]:

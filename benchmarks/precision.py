@@ -1,5 +1,6 @@
-"""Test accuracy with the chosen way to compute against plain float32, paired over 5 seeds.
+"""Test accuracy in bfloat16 against plain float32, paired over 5 seeds.
 
+bfloat16 and channels-last is what is chosen for this network on cores with units for it.
 Same seed: same split, initial weights, minibatches. Aim: a difference within its own noise.
 """
 

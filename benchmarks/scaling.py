@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.measure import numbers_apart
 
 import chainrule
 from chainrule.training.interrupt import TrainingStopped
 from chainrule.training.observer import Observer
 
-ROOT = Path(__file__).parent.parent
+HERE = "benchmarks.scaling"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 LENGTHS = (100, 1_000, 10_000)
 SEEN = 100_000  # images at least, so that a small set is passed over several times
@@ -38,9 +38,13 @@ def measure() -> dict[str, Any]:
             write(Path(folder, str(size)), size)
         for _ in range(REPEATS):
             for size in SIZES:
-                _keep(found["images"], size, _run("stream", str(Path(folder, str(size)))))
+                _keep(
+                    found["images"],
+                    size,
+                    numbers_apart(HERE, "stream", str(Path(folder, str(size)))),
+                )
             for length in LENGTHS:
-                _keep(found["resumed after"], length, _run("resume", str(length)))
+                _keep(found["resumed after"], length, numbers_apart(HERE, "resume", str(length)))
     return {
         part: {
             f"{size:,}": {key: _median(values) for key, values in kept.items()}
@@ -126,20 +130,6 @@ def _keep(kept: dict[int, dict[str, list[float]]], size: int, numbers: dict[str,
 
 def _median(values: list[float]) -> float:
     return round(statistics.median(values), 3)
-
-
-def _run(*words: str) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-3000:])
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
 
 
 if __name__ == "__main__":

@@ -6,19 +6,15 @@ compute with an empty memory of earlier choices, recording, a look at the test p
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks import rivals
+from benchmarks.measure import numbers_apart
 from benchmarks.speed.reach import GOALS
 
-ROOT = Path(__file__).parent.parent
 SEEDS = {"digits": 5, "fashion-mnist": 2}
 
 
@@ -53,17 +49,7 @@ def compare(name: str) -> dict[str, Any]:
 
 
 def _run(name: str, who: str, seed: int) -> dict[str, Any]:
-    path = os.pathsep.join([str(ROOT), str(rivals.folder("torchvision"))])
+    packages = rivals.folder("torchvision")
+    words = ("benchmarks.speed.reach", name, who, str(seed))
     with tempfile.TemporaryDirectory() as cache:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.speed.reach", name, who, str(seed)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": path, "CHAINRULE_CACHE": cache},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-3000:])
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+        return numbers_apart(*words, packages=packages, CHAINRULE_CACHE=cache)

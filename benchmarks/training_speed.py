@@ -8,18 +8,13 @@ minibatch in the same execution, nothing made, nothing recorded.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from benchmarks import rivals
+from benchmarks.measure import apart, numbers_apart
 from benchmarks.speed.case import CASES
 
-ROOT = Path(__file__).parent.parent
 REPEATS, OURS = 5, "chainrule"
 CANDIDATES: dict[str, tuple[str, tuple[str, ...], str]] = {
     OURS: ("ours", ("whole",), ""),
@@ -42,13 +37,12 @@ def measure() -> dict[str, Any]:
 
 def compare(case: str) -> dict[str, Any]:
     """One network, all candidates in turns."""
-    chosen = _run(case, "ours", ("chosen",), "").strip().splitlines()[-1]
+    chosen = apart("benchmarks.speed.ours", case, "chosen")
     print(f"{case}: {chosen}", flush=True)
     speeds: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for _ in range(REPEATS):
-        for name, (module, arguments, rival) in CANDIDATES.items():
-            output = _run(case, module, arguments, rival)
-            speeds[name].append(json.loads(output.strip().splitlines()[-1])["images/s"])
+        for name in CANDIDATES:
+            speeds[name].append(_speed(case, name))
             print(f"  {name:24s} {speeds[name][-1]:10,.0f} images/s", flush=True)
     return {
         "execution": chosen,
@@ -59,16 +53,12 @@ def compare(case: str) -> dict[str, Any]:
     }
 
 
-def _run(case: str, module: str, arguments: tuple[str, ...], rival: str) -> str:
-    path = [str(ROOT), *([str(rivals.folder(rival))] if rival else [])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
-    command = [sys.executable, "-m", f"benchmarks.speed.{module}", case, *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode or not done.stdout:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return done.stdout
+def _speed(case: str, name: str) -> float:
+    module, arguments, rival = CANDIDATES[name]
+    packages = rivals.folder(rival) if rival else None
+    found = numbers_apart(f"benchmarks.speed.{module}", case, *arguments, packages=packages)
+    speed: float = found["images/s"]
+    return speed
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> dict[str, Any]:

@@ -52,3 +52,9 @@ def test_importing_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_does_not_wait_for_what_only_sharded_runs_need() -> None:
+    code = "import sys, chainrule.training.train; print('torch.distributed.fsdp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

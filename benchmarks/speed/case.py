@@ -9,12 +9,10 @@ import time
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 RATE, MOMENTUM, PADDING = 0.05, 0.9, 4
 SECONDS = 6.0
-_DECLARED: list[torch.library.Library] = []
 _BLOCK = "RES[CONV3-{0} b0, BN, RELU, CONV3-{0} b0, BN], RELU"
 _STAGES = ", ".join(
     (_BLOCK if width == 64 else _BLOCK.replace("{0} b0", "{0}/2 b0", 1)).format(width)
@@ -94,57 +92,3 @@ class Stopwatch:
 def given_case() -> Case:
     """The case named on the command line."""
     return CASES[sys.argv[1]]
-
-
-def declare_operations() -> None:
-    """Names of torchvision's compiled operations, which do not load beside this build of torch.
-
-    The transforms need none of them: declared, they let ``import torchvision`` succeed.
-    """
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define(
-        "roi_align(Tensor input, Tensor rois, float a, SymInt b, SymInt c, int d, bool e) -> Tensor"
-    )
-    _DECLARED.append(library)  # gone with its last reference
-
-
-def transforms(mean: float, std: float) -> object:
-    """Per-sample transforms as in torchvision's own reference scripts."""
-    from torchvision.transforms import v2
-
-    return v2.Compose(
-        [
-            v2.ToImage(),
-            v2.RandomCrop(given_case().shape[1], padding=PADDING),
-            v2.RandomHorizontalFlip(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize([mean], [std]),
-        ]
-    )
-
-
-class Samples(torch.utils.data.Dataset):
-    """The images as a Dataset whose transforms run example by example.
-
-    Args:
-        case: which images.
-        pictures: hand each image to the transforms as a PIL picture, as torchvision's own
-            datasets do; else as a tensor.
-    """
-
-    def __init__(self, case: Case, pictures: bool) -> None:
-        self.images, self.labels = images(case)
-        self.pictures = pictures
-        values = self.images[:5000].float() / 255
-        self.transform = transforms(float(values.mean()), float(values.std()))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.images[index]
-        if self.pictures:
-            image = Image.fromarray(image.movedim(0, -1).squeeze(-1).numpy())
-        return self.transform(image), int(self.labels[index])

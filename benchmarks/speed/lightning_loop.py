@@ -9,22 +9,13 @@ import warnings
 
 import torch
 import torch.nn.functional as F
-from benchmarks.speed.case import (
-    MOMENTUM,
-    RATE,
-    Samples,
-    Stopwatch,
-    declare_operations,
-    given_case,
-    network,
-)
-
-declare_operations()  # Lightning's metrics import torchvision
-import pytorch_lightning as pl  # noqa: E402
-from pytorch_lightning.loggers import CSVLogger  # noqa: E402
+from benchmarks.speed.case import MOMENTUM, RATE, Stopwatch, given_case, network
+from benchmarks.speed.pictures import loader  # first, since Lightning imports torchvision
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger
 
 
-class Module(pl.LightningModule):
+class Module(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.network = network(given_case())
@@ -41,7 +32,7 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), RATE, MOMENTUM, nesterov=True)
 
 
-class Ticks(pl.Callback):
+class Ticks(Callback):
     def __init__(self) -> None:
         self.watch = Stopwatch(given_case())
 
@@ -52,16 +43,8 @@ class Ticks(pl.Callback):
 def main() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    case = given_case()
-    loader = torch.utils.data.DataLoader(
-        Samples(case, pictures=True),
-        case.batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=int(sys.argv[2]),
-    )
     with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(
+        trainer = Trainer(
             accelerator="cpu",
             max_epochs=100,
             logger=CSVLogger(folder),
@@ -69,7 +52,7 @@ def main() -> None:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(Module(), loader)
+        trainer.fit(Module(), loader(given_case(), int(sys.argv[2])))
 
 
 if __name__ == "__main__":

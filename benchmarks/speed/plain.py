@@ -6,28 +6,18 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from benchmarks.speed.case import (
-    MOMENTUM,
-    RATE,
-    Samples,
-    Stopwatch,
-    declare_operations,
-    given_case,
-    network,
-)
+from benchmarks.speed.case import MOMENTUM, RATE, Stopwatch, given_case, network
+from benchmarks.speed.pictures import loader
 
 
 def main() -> None:
-    declare_operations()
     case, workers, pictures = given_case(), int(sys.argv[2]), sys.argv[3] == "pictures"
-    loader = torch.utils.data.DataLoader(
-        Samples(case, pictures), case.batch, shuffle=True, drop_last=True, num_workers=workers
-    )
+    minibatches = loader(case, workers, pictures)
     module, watch = network(case).train(), Stopwatch(case)
     optimizer = torch.optim.SGD(module.parameters(), RATE, MOMENTUM, nesterov=True)
     running, right = 0.0, 0
     while True:
-        for inputs, labels in loader:
+        for inputs, labels in minibatches:
             optimizer.zero_grad()
             scores = module(inputs)
             loss = F.cross_entropy(scores, labels)

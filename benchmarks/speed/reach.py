@@ -11,8 +11,7 @@ from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
-from benchmarks.speed.case import declare_operations
-from PIL import Image
+from benchmarks.speed.pictures import Samples, transforms
 from torch import Tensor, nn
 
 import chainrule
@@ -88,37 +87,14 @@ def ours(goal: Goal, data: Dataset, seed: int) -> None:
         )
 
 
-class Samples(torch.utils.data.Dataset):
-    """Pictures with torchvision's transforms, as a plain script has them."""
-
-    def __init__(self, goal: Goal, data: Dataset) -> None:
-        from torchvision.transforms import v2
-
-        self.images, self.labels = data.train.inputs, data.train.targets
-        side = self.images.shape[-1]
-        self.transform = v2.Compose(
-            [
-                v2.ToImage(),
-                v2.RandomCrop(side, padding=goal.padding),
-                *([v2.RandomHorizontalFlip()] if goal.flip else []),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(data.mean.tolist(), data.std.tolist()),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = Image.fromarray(self.images[index, 0].numpy())
-        return self.transform(picture), int(self.labels[index])
-
-
 def plain(goal: Goal, data: Dataset, seed: int) -> None:
     """Dataset, DataLoader, SGD, cosine schedule."""
     begun = time.perf_counter()
     torch.manual_seed(seed)
-    loader = torch.utils.data.DataLoader(Samples(goal, data), goal.batch, shuffle=True)
+    images, side = data.train.inputs, data.input_shape[-1]
+    transform = transforms(side, goal.padding, goal.flip, data.mean.tolist(), data.std.tolist())
+    samples = Samples(images, data.train.targets, transform)
+    loader = torch.utils.data.DataLoader(samples, goal.batch, shuffle=True)
     module = chainrule.network(goal.network, input=data.input_shape, classes=data.outputs)
     optimizer = torch.optim.SGD(module.parameters(), goal.rate, 0.9, nesterov=True)
     total = goal.epochs * len(loader)
@@ -145,7 +121,6 @@ def accuracy_of(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    declare_operations()
     given = GOALS[sys.argv[1]]
     {"ours": ours, "plain": plain}[sys.argv[2]](
         given, chainrule.load_data(given.data), int(sys.argv[3])

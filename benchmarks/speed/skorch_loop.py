@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import torch
-from benchmarks.speed.case import (
-    MOMENTUM,
-    RATE,
-    Samples,
-    Stopwatch,
-    declare_operations,
-    given_case,
-    network,
-)
+from benchmarks.speed.case import MOMENTUM, RATE, Stopwatch, given_case, network
+from benchmarks.speed.pictures import samples_of
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 
@@ -27,9 +20,8 @@ class Ticks(Callback):
 
 
 def main() -> None:
-    declare_operations()
     case = given_case()
-    samples = Samples(case, pictures=True)
+    samples = samples_of(case)
     net = NeuralNetClassifier(
         network(case),
         criterion=torch.nn.CrossEntropyLoss,

@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 # nothing of chainrule, which is to be imported as it is for a user
@@ -58,13 +59,13 @@ def become(told: dict[str, Any]) -> None:
     words = list(told["words"])
     while words[:1] == ["-W"]:
         sys.warnoptions.append(words[1])
-        warnings.simplefilter(words[1])  # type: ignore[arg-type]
+        warnings.simplefilter(words[1])
         del words[:2]
     if words[0] == "-m":
         sys.path[0], sys.argv = told["folder"], words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
-        sys.path[0], sys.argv = os.path.dirname(words[0]), words  # noqa: PTH120
+        sys.path[0], sys.argv = str(Path(told["folder"], words[0]).parent), words
         runpy.run_path(words[0], run_name="__main__")
 
 

@@ -238,6 +238,10 @@ def test_compiling_is_tried_where_it_may_pay_and_kept_where_it_does(
     found = choose(_network(), digits, _recipe(precision="float32"))
     assert found.execution.compiled is compiled
     assert any(trial.execution.compiled for trial in found.trials) is (gain is not None)
+    monkeypatch.setattr(choosing, "_may_compile", lambda *_: False)
+    shorter = choose(_network(), digits, _recipe(precision="float32"))
+    assert shorter.how == "measured"  # not remembered from the run that could wait
+    assert not shorter.execution.compiled
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ def choose(
     if length < SHORT_RUN:
         return Choice(usual, "short run")
     minibatch = next(Minibatches(dataset, recipe, usual).epoch(0))
-    name = name_of(module, tuple(minibatch.inputs.shape), recipe, candidates)
+    compiles = _may_compile(recipe, minibatch.inputs.device, length)
+    # a short run is not to remember what was chosen for a long one, which can wait for compiling
+    tried = [*candidates, *([replace(usual, compiled=True)] if compiles else [])]
+    name = name_of(module, tuple(minibatch.inputs.shape), recipe, tried)
     known = recall(name)
     if known is not None:
         return known
@@ -71,7 +74,7 @@ def choose(
     announce(budget)
     race = Race(module, recipe, dataset, minibatch, budget)
     try:
-        choice = race.run(usual, candidates, _may_compile(recipe, minibatch.inputs.device, length))
+        choice = race.run(usual, candidates, compiles)
     except Exception as error:
         if is_shortage(error):
             return Choice(usual, "no memory")  # the first step of the run says what fits

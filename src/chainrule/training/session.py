@@ -104,10 +104,11 @@ class Session:
 
     def _keep(self, result: TrainingResult) -> None:
         folder, main = Path(result.folder), self.here.main
+        if main:  # before the weights: a disk that is full then costs no more than them
+            save_result(result, folder)
         if result.ended == "finished" and (main or is_sharded(self.module)):
             save_weights(folder / "weights.safetensors", self.module, write=main)
         if main:
-            save_result(result, folder)
             self._finish(result)
 
     def _start(self) -> Start:

@@ -1,13 +1,14 @@
-"""Sharding: each process keeps a part of the weights, their gradients and the update's state."""
+"""Sharding: each process keeps a part of the weights, their gradients and the update's state.
+
+PyTorch's own modules for it take a second to be imported, so only a sharded run does. What they
+make is known by its ``full_tensor``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from chainrule.training.distributed import World
 
@@ -23,6 +24,9 @@ def shard(module: nn.Module, here: World) -> nn.Module:
         module: the same in all processes, on its device.
         here: this process among those that train together.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(here.device.type, (here.size,))
     for child in module.children():
         if any(True for _ in child.parameters()):
@@ -33,7 +37,7 @@ def shard(module: nn.Module, here: World) -> nn.Module:
 
 def is_sharded(module: nn.Module) -> bool:
     """Whether its parameters are cut over processes."""
-    return isinstance(module, FSDPModule)
+    return any(hasattr(parameter, "full_tensor") for parameter in module.parameters())
 
 
 def whole(value: Tensor) -> Tensor:
@@ -44,13 +48,16 @@ def whole(value: Tensor) -> Tensor:
         >>> whole(torch.ones(2))
         tensor([1., 1.])
     """
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
 def cut_like(value: Tensor, like: Tensor) -> Tensor:
     """The part of a whole tensor that this process keeps of ``like``."""
-    if not isinstance(like, DTensor):
+    if not hasattr(like, "full_tensor"):
         return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
     on_device = value.to(device=like.device, dtype=value.dtype)
     # every process has the whole: each takes its part, and nothing is sent
     return distribute_tensor(on_device, like.device_mesh, like.placements, src_data_rank=None)

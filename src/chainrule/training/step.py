@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from chainrule.network.build import Network
 from chainrule.nn.losses import LOSSES
@@ -72,7 +71,8 @@ class Step:
     ) -> None:
         self.module, self.recipe, self.task, self.execution = module, recipe, task, execution
         self.phases, self.here = phases or Phases(), here or World()
-        if self.here.size > 1 and recipe.sharded:
+        self.sharded = self.here.size > 1 and recipe.sharded
+        if self.sharded:
             shard(module, self.here)  # before anything holds its parameters
         self.loss = loss_of(recipe)
         chosen = regularized_parameters(
@@ -87,7 +87,7 @@ class Step:
         self.device = self.trainable[0].device
         self.scaler = execution.scaler(self.device)
         self.wrapped = module
-        if self.here.size > 1 and not recipe.sharded:
+        if self.here.size > 1 and not self.sharded:
             self.wrapped = _in_step(module)
         self.forward = _compiled(self.wrapped, self.device) if execution.compiled else self.wrapped
         # alone on a CPU a loss that is not finite is seen before anything goes backward;
@@ -152,8 +152,8 @@ class Step:
 
     def _synced(self, last: bool) -> AbstractContextManager[Any]:
         """Gradients are exchanged once, after the last part."""
-        if isinstance(self.wrapped, FSDPModule):
-            self.wrapped.set_requires_gradient_sync(last)
+        if self.sharded:
+            self.module.set_requires_gradient_sync(last)  # type: ignore[operator]  # FSDP's own
         elif isinstance(self.wrapped, nn.parallel.DistributedDataParallel) and not last:
             return self.wrapped.no_sync()
         return nullcontext()
