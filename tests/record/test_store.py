@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -228,3 +229,15 @@ def test_comparison_shows_what_differs(store: RunStore) -> None:
     found = compare([store.run(run) for run in runs])
     assert found.recipe == {"rate": (0.1, 0.2)}
     assert found.numbers == {"test_accuracy": (0.8, 0.9)}
+
+
+def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    """SQLite's change to write-ahead logging does not wait for its turn, as everything else."""
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE theirs (x)")
+    other.execute("BEGIN IMMEDIATE")
+    ends = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    ends.start()
+    assert not RunStore(tmp_path, create=True).runs().runs
+    ends.join()
+    other.close()

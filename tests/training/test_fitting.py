@@ -34,6 +34,10 @@ def test_the_parts_are_the_largest_that_fit() -> None:
 
 def test_a_memory_that_holds_the_minibatch_leaves_it_whole() -> None:
     assert _fitted("1GB").micro_batch_size is None
+    text = f"INPUT 8x8x1, {PLAIN}"
+    just = chainrule.describe(text, batch=64).memory.training["adam"]
+    assert _fitted(f"{just}").micro_batch_size is None
+    assert _fitted(f"{just - 1}").micro_batch_size == 63
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_a_recipe_survives_json() -> None:
             {"sharded": True, "max_norm": 3, "checkpoint_activations": True, "compiled": True},
             ["sharded contradicts max_norm, checkpoint_activations, compiled"],
         ),
+        ({"sharded": True, "update_kernel": "fused"}, ["contradicts update_kernel fused"]),
         ({"sharded": True, "penalty": "l1", "weight_decay": 1}, ["contradicts penalty l1"]),
         ({"seed": -1}, ["seed", "-1"]),
         ({"epochs": 0, "batch_size": 0}, ["epochs got 0", "batch_size got 0"]),

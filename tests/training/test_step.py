@@ -134,3 +134,19 @@ def test_what_a_recipe_says_is_what_is_done() -> None:
     assert execution_of(make_recipe({"precise": True})) == PRECISE
     again = make_recipe(recipe.plain() | execution_of(recipe).settings())
     assert execution_of(again) == execution_of(recipe)
+
+
+def test_a_loss_that_is_not_finite_goes_nowhere() -> None:
+    minibatch = _minibatch()
+    step = _step(_convnet())
+    done = step.gradients(minibatch._replace(inputs=minibatch.inputs * float("nan")))
+    assert not torch.isfinite(done.data_loss)
+    assert all(parameter.grad is None for parameter in step.module.parameters())
+
+
+@pytest.mark.parametrize("rule", ["sgd", "nesterov", "adagrad", "adam"])
+def test_sharded_updates_are_not_fused(rule: str) -> None:
+    """PyTorch's fused kernels of SGD and AdaGrad do not take sharded tensors."""
+    recipe = make_recipe({"update_rule": rule, "sharded": True})
+    assert execution_of(recipe).update_kernel == "foreach"
+    assert execution_of(make_recipe({"update_rule": rule})).update_kernel == "fused"

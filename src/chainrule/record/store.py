@@ -7,6 +7,7 @@ import math
 import secrets
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -274,7 +275,7 @@ class RunStore:
             connection = sqlite3.connect(
                 self.folder / FILE, timeout=_BUSY_SECONDS, isolation_level=None
             )
-            connection.execute("PRAGMA journal_mode = WAL")
+            _log_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
             yield connection
@@ -291,6 +292,19 @@ class RunStore:
         with self._open() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Change to write-ahead logging, for which alone SQLite does not wait while others write."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _mend(complaint: str) -> str:

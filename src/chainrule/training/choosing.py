@@ -210,8 +210,9 @@ class Race:
         return shortest
 
     def _time_the_other_kernel(self, winner: Execution) -> None:
-        if self.recipe.update_kernel != "auto" or self.recipe.update_rule == "rmsprop":
-            return  # which has no fused kernel
+        recipe = self.recipe
+        if recipe.update_kernel != "auto" or recipe.sharded or recipe.update_rule == "rmsprop":
+            return  # the last two have no fused kernel to compare with
         trial = self.best[winner]
         other = replace(winner, update_kernel="foreach")
         self._time(other, trial.seconds * trial.steps)

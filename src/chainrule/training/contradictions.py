@@ -112,13 +112,14 @@ def _of_processes(recipe: Recipe) -> list[tuple[bool, str]]:
             (f"penalty {recipe.penalty}", recipe.penalty != "l2"),
             ("checkpoint_activations", recipe.checkpoint_activations),
             ("compiled", bool(recipe.compiled)),
+            ("update_kernel fused", recipe.update_kernel == "fused"),
         )
         if given
     ]
     return [
         (
             recipe.sharded and bool(other),
-            f"sharded contradicts {', '.join(other)}, which want whole weights in every process: "
+            f"sharded contradicts {', '.join(other)}, which want whole tensors in every process: "
             "leave one of the two out",
         ),
     ]

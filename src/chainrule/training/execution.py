@@ -91,7 +91,8 @@ def execution_of(recipe: Recipe) -> Execution:
         >>> execution_of(Recipe(precise=True)).words
         'float32, channels-first, foreach updates'
     """
-    usual = PRECISE if recipe.precise else Execution()
+    # PyTorch's fused kernels of SGD and AdaGrad do not take sharded tensors
+    usual = PRECISE if recipe.precise or recipe.sharded else Execution()
     given = {name: getattr(recipe, name) for name in FIELDS}
     open_ones = {name for name, value in given.items() if value in ("auto", None)}
     return Execution(
