@@ -136,14 +136,6 @@ def test_what_a_recipe_says_is_what_is_done() -> None:
     assert execution_of(again) == execution_of(recipe)
 
 
-def test_a_loss_that_is_not_finite_goes_nowhere() -> None:
-    minibatch = _minibatch()
-    step = _step(_convnet())
-    done = step.gradients(minibatch._replace(inputs=minibatch.inputs * float("nan")))
-    assert not torch.isfinite(done.data_loss)
-    assert all(parameter.grad is None for parameter in step.module.parameters())
-
-
 @pytest.mark.parametrize("rule", ["sgd", "nesterov", "adagrad", "adam"])
 def test_sharded_updates_are_not_fused(rule: str) -> None:
     """PyTorch's fused kernels of SGD and AdaGrad do not take sharded tensors."""
