@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from chainrule.network.source import network
     from chainrule.network.spec import NetworkSpec
     from chainrule.record.store import RunStore
+    from chainrule.study.experiment import StudyResult
+    from chainrule.study.run import study
     from chainrule.training.data.dataset import Dataset
     from chainrule.training.data.load import load_data
     from chainrule.training.interrupt import TrainingStopped
@@ -59,6 +61,7 @@ __all__ = [
     "NetworkSpec",
     "Recipe",
     "RunStore",
+    "StudyResult",
     "TrainingResult",
     "TrainingStopped",
     "Watched",
@@ -76,6 +79,7 @@ __all__ = [
     "network",
     "parse",
     "register_operation",
+    "study",
     "train",
     "unit_box",
     "watch",
@@ -93,6 +97,7 @@ _WHERE = {
     "NetworkSpec": "chainrule.network.spec",
     "Recipe": "chainrule.training.recipe",
     "RunStore": "chainrule.record.store",
+    "StudyResult": "chainrule.study.experiment",
     "TrainingResult": "chainrule.training.result",
     "TrainingStopped": "chainrule.training.interrupt",
     "Watched": "chainrule.diagnosis.answer",
@@ -117,8 +122,8 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
-    if name == "network":  # the package is the verb, see its docstring
-        return importlib.import_module("chainrule.network")
+    if name in ("network", "study"):  # the package is the verb, see its docstring
+        return importlib.import_module(f"chainrule.{name}")
     value = getattr(importlib.import_module(_WHERE[name]), name)
     globals()[name] = value
     return value

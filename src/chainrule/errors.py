@@ -11,6 +11,7 @@
     ├── ScriptError          a script to watch is not there, or trains nothing
     ├── RunError             the run store cannot be opened, or holds no such run
     ├── CheckpointError      a checkpoint cannot be written, read or does not belong here
+    ├── StudyError           no such experiment, topic or question, or an answer cannot be read
     └── TrainingError        training itself broke down (the loss is no longer finite)
 
 The message is one clear line: which argument, what it got, what it wants, how to mend it
@@ -80,6 +81,10 @@ class RunError(ChainruleError):
 
 class CheckpointError(ChainruleError):
     """A checkpoint cannot be written, cannot be read or belongs to another network."""
+
+
+class StudyError(ChainruleError):
+    """No experiment, topic or question by that name, or an answer that cannot be read."""
 
 
 class TrainingError(ChainruleError):

@@ -22,6 +22,7 @@ from chainrule.cli.diagnose import diagnose_command
 from chainrule.cli.flow import flow_command
 from chainrule.cli.pack import pack_command
 from chainrule.cli.runs import runs_app
+from chainrule.cli.study import study_command
 from chainrule.cli.sweep import sweep_command
 from chainrule.cli.train import train_command
 from chainrule.cli.watch import watch_command
@@ -77,6 +78,7 @@ app.command(
         "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False,
     },
 )(diagnose_command)  # fmt: skip
+app.command("study", cls=PanelCommand)(study_command)
 app.add_typer(runs_app)
 
 

@@ -89,7 +89,8 @@ def page(answer: Any) -> str:
     Args:
         answer: a training result, a run record, a network table, a list or comparison of runs.
     """
-    import chainrule.report.swept  # noqa: F401 - registers the look of one more answer
+    import chainrule.report.studied
+    import chainrule.report.swept  # noqa: F401 - registers the looks of more answers
 
     return render("page.html", title=title(answer), body=Markup(html(answer)), version=__version__)
 

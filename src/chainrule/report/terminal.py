@@ -41,6 +41,7 @@ def show(answer: Any, *, to_error: bool = False) -> None:
     import chainrule.report.flowed
     import chainrule.report.packed
     import chainrule.report.profiled
+    import chainrule.report.studied
     import chainrule.report.swept
     import chainrule.report.watched  # noqa: F401 - registers the looks of more answers
 

@@ -1,0 +1,177 @@
+"""Flat loss: the four suspects, each tried by a training of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from chainrule.nn.initializers import initialize
+from chainrule.study.experiment import Experiment, Outcome
+from chainrule.study.lesson import Material, digits, fit, net, smoothed
+from chainrule.study.measured import Part, mean_of
+from chainrule.study.picture import Panel, Picture, Table, curve
+
+_FLAT = 0.05  # a full loss that falls by less than this share of its start is flat
+_FALLS = 0.20
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What decides the result.
+
+    Attributes:
+        network: notation.
+        steps: updates of each training.
+        window: steps over which the loss is averaged at the start and at the end.
+        batch: examples per minibatch.
+        rate: learning rate of the healthy training (SGD).
+        low_rate: the first suspect.
+        initial_std: the second: standard deviation of all initial weights.
+        penalty: the third: lambda of lambda/2 sum of W^2.
+        majority: the fourth: share of one class among the examples.
+        runs: seeds of each.
+    """
+
+    network: str = "FC-64, RELU, FC-64, RELU, FC-10"
+    steps: int = 300
+    window: int = 10
+    batch: int = 64
+    rate: float = 0.1
+    low_rate: float = 1e-5
+    initial_std: float = 1e-3
+    penalty: float = 0.5
+    majority: float = 0.8
+    runs: int = 5
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """A training with at most one thing changed."""
+
+    name: str
+    says: str
+    flat: bool
+
+
+_SUSPECTS = (
+    _Suspect("healthy", "the healthy training does not stay flat", False),
+    _Suspect("learning rate too low", "too low a learning rate keeps it flat", True),
+    _Suspect("wrong initial scale", "a wrong scale of the initial weights keeps it flat", True),
+    _Suspect("strong penalty", "too strong a penalty does not: the full loss falls at first",
+             False),
+    _Suspect("uneven classes", "uneven classes do not: the loss falls at first", False),
+)  # fmt: skip
+
+
+def measure(setup: Setup, seed: int) -> Outcome:
+    """Train the healthy network and one with each suspect; how far does the full loss fall?"""
+    losses = {
+        suspect.name: [_train(setup, suspect.name, seed + run) for run in range(setup.runs)]
+        for suspect in _SUSPECTS
+    }
+    parts = tuple(_part(setup, suspect, losses[suspect.name]) for suspect in _SUSPECTS)
+    return Outcome(
+        parts, (_picture(losses),), (_table(setup, losses),), (_conclusion(setup, losses),)
+    )
+
+
+def _conclusion(setup: Setup, losses: dict[str, list[list[float]]]) -> str:
+    """Which suspects are causes, by what was measured."""
+    flat = {
+        name: all(_fall(run, setup.window) < _FLAT for run in runs) for name, runs in losses.items()
+    }
+    causes = [name for name, is_flat in flat.items() if is_flat]
+    others = [name for name, is_flat in flat.items() if not is_flat and name != "healthy"]
+    return f"causes of a flat loss: {', '.join(causes) or 'none'}; not: {', '.join(others)}"
+
+
+def _train(setup: Setup, suspect: str, seed: int) -> list[float]:
+    """The full losses, with only this suspect changed."""
+    module = net(setup.network, seed)
+    material = digits(seed=seed)
+    if suspect == "wrong initial scale":
+        initialize(module, "normal", std=setup.initial_std)
+    if suspect == "uneven classes":
+        material = _uneven(material, setup.majority, seed)
+    return fit(
+        module, material, steps=setup.steps, seed=seed, batch=setup.batch,
+        rate=setup.low_rate if suspect == "learning rate too low" else setup.rate,
+        weight_decay=setup.penalty if suspect == "strong penalty" else 0.0,
+    ).losses  # fmt: skip
+
+
+def _uneven(material: Material, majority: float, seed: int) -> Material:
+    """The same number of examples, drawn with return, of which class 0 has this share."""
+    first = material.targets == 0
+    weights = torch.where(first, majority / first.sum(), (1 - majority) / (~first).sum())
+    random = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(weights, len(first), replacement=True, generator=random)
+    return Material(
+        material.inputs[chosen], material.targets[chosen],
+        material.held_inputs, material.held_targets,
+    )  # fmt: skip
+
+
+def _fall(losses: list[float], window: int) -> float:
+    """By which share of its start the loss has fallen."""
+    start, end = sum(losses[:window]) / window, sum(losses[-window:]) / window
+    return 1 - end / start
+
+
+def _part(setup: Setup, suspect: _Suspect, runs: list[list[float]]) -> Part:
+    falls = [100 * _fall(losses, setup.window) for losses in runs]
+    found = mean_of(f"{suspect.name}: fall of the full loss", falls, "%")
+    if suspect.flat:
+        return Part(suspect.says, found, at_most=100 * _FLAT)
+    return Part(suspect.says, found, at_least=100 * _FALLS)
+
+
+def _means(runs: list[list[float]]) -> Iterator[float]:
+    for column in zip(*runs, strict=True):
+        yield sum(column) / len(column)
+
+
+def _picture(losses: dict[str, list[list[float]]]) -> Picture:
+    curves = tuple(curve(name, smoothed(list(_means(runs)))) for name, runs in losses.items())
+    panel = Panel("Full loss", "step", "full loss (nats)", curves, y_log=True)
+    return Picture(
+        "The four suspects beside a healthy training",
+        "Full loss against the step: flat with the low rate and the wrong initial scale",
+        (panel,),
+    )
+
+
+def _table(setup: Setup, losses: dict[str, list[list[float]]]) -> Table:
+    rows = []
+    for name, runs in losses.items():
+        mean = list(_means(runs))
+        rows.append((name, mean[0], sum(mean[-setup.window :]) / setup.window))
+    return Table(("training", "full loss at the start", "at the end"), tuple(rows))
+
+
+EXPERIMENT = Experiment(
+    name="flat-loss",
+    title="The loss is flat from the start: which of four suspects does that?",
+    claim="If the total loss stays flat from the first step, the learning rate may be too low or "
+    "the initial weights wrong; too strong a penalty and uneven classes are not the reason.",
+    hypothesis="Updates of nothing, or gradients of nothing, leave the loss where it is. A strong "
+    "penalty is itself part of the loss and is minimized at once; with uneven classes the network "
+    "learns at once to prefer the frequent one. Both losses fall at first, then stop too high.",
+    set_up="{network} on digits, SGD with rate {rate}, minibatches of {batch}, {steps} steps, "
+    "{runs} seeds. One thing changed in each training: rate {low_rate}; all initial weights drawn "
+    "with standard deviation {initial_std}; penalty lambda = {penalty}; one class has a share of "
+    "{majority} of the examples. Flat: the full loss falls by less than 5 %.",
+    setup=Setup(),
+    sabotage="the low learning rate is the healthy one, so that it cannot be a cause",
+    sabotaged=Setup(low_rate=0.1),
+    measure=measure,
+    next=(
+        "chainrule diagnose examples/broken/predicts_the_mean.py names such causes in a script",
+        "raise the initial scale until tanh units saturate: that is flat too",
+    ),
+    references=(
+        "Stanford CS231n, notes on neural networks, part 3: babysitting the learning process",
+    ),
+)
