@@ -1,0 +1,335 @@
+"""Recurrent gradients: what the singular values of W decide, what they do not, and clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.study.experiment import Experiment, Outcome
+from chainrule.study.lesson import Fitted, accuracy_of, digits, fit, generator
+from chainrule.study.measured import Part, exact, mean_of, ratio_of
+from chainrule.study.picture import Panel, Picture, Table, curve
+
+_VANISHED, _EXPLODED = 1e-3, 1e3  # as factors over the whole sequence
+_ROUNDING = 1e-9
+Clip = Callable[[Iterable[Tensor], float], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What decides the result.
+
+    Attributes:
+        units: of the hidden state.
+        inputs: numbers that come in at each time step.
+        steps: T, length of the sequence.
+        small: largest singular value of W that is below 1.
+        large: the one above 1.
+        runs: draws of W, U and the inputs, and seeds of each training.
+        threshold: of clipping.
+        rate: learning rate (SGD) of the training on digits, read row by row.
+        updates: of each training.
+    """
+
+    units: int = 32
+    inputs: int = 8
+    steps: int = 100
+    small: float = 0.9
+    large: float = 1.5
+    runs: int = 5
+    threshold: float = 5.0
+    rate: float = 0.1
+    updates: int = 300
+
+
+# name of the network -> (are all singular values of W the same?, is there a tanh?)
+_NETWORKS = {
+    "linear net with equal singular values": (True, False),
+    "linear net with a Gaussian W": (False, False),
+    "tanh net with equal singular values": (True, True),
+}
+
+
+def measure(setup: Setup, seed: int) -> Outcome:
+    """Gradients through time at both sizes of W, then one training with each way of clipping."""
+    small, large = (_growths(setup, sigma, seed) for sigma in (setup.small, setup.large))
+    trained = {
+        name: [_train(setup, clip, seed + run) for run in range(setup.runs)]
+        for name, clip in CLIPS.items()
+    }
+    parts = (*_below(setup, small), *_above(setup, large), *_clipping(setup, trained))
+    pictures = (_growth_picture(setup, small, large), _clipping_picture(setup, trained))
+    return Outcome(parts, pictures, (_radii(setup, seed), _trainings(trained)), _NOTES)
+
+
+_NOTES = (
+    "A largest singular value above 1 is necessary for an explosion, not sufficient: a Gaussian "
+    "W has a spectral radius of about half its largest singular value, and a saturated tanh "
+    "multiplies by less than 1 at each step.",
+    "Divided by the sum of squares, a gradient of norm n leaves a step of threshold / n: the "
+    "larger the gradient, the smaller the step, so training crawls exactly where it is steep.",
+)
+
+
+def matrix(units: int, sigma: float, equal: bool, random: torch.Generator) -> Tensor:
+    """W (units, units) with largest singular value sigma: a rotation times sigma, or Gaussian."""
+    drawn = torch.randn(units, units, generator=random, dtype=torch.float64)
+    if equal:
+        drawn = torch.linalg.qr(drawn)[0]
+    return drawn * (sigma / float(torch.linalg.matrix_norm(drawn, 2)))
+
+
+def growth(setup: Setup, weights: Tensor, squashed: bool, seed: int) -> list[float]:
+    """``|dL/dh_(T-k)| / |dL/dh_T|`` for k = 0 ... T; L is a random projection of h_T."""
+    random = generator(seed + 1000)
+    entry = torch.randn(setup.units, setup.inputs, generator=random, dtype=torch.float64)
+    entry = entry / math.sqrt(setup.inputs)
+    sequence = torch.randn(setup.steps, setup.inputs, generator=random, dtype=torch.float64)
+    upstream = torch.randn(setup.units, generator=random, dtype=torch.float64)
+    states = [torch.zeros(setup.units, dtype=torch.float64, requires_grad=True)]
+    for vector in sequence:
+        inside = weights @ states[-1] + entry @ vector
+        states.append(torch.tanh(inside) if squashed else inside)
+    gradients = torch.autograd.grad(states[-1] @ upstream, states)
+    norms = [float(gradient.norm()) for gradient in reversed(gradients)]
+    return [norm / norms[0] for norm in norms]
+
+
+def _growths(setup: Setup, sigma: float, seed: int) -> dict[str, list[list[float]]]:
+    """Growths of each network, one for each run."""
+    found: dict[str, list[list[float]]] = {}
+    for name, (equal, squashed) in _NETWORKS.items():
+        found[name] = [
+            growth(setup, matrix(setup.units, sigma, equal, generator(run)), squashed, run)
+            for run in range(seed, seed + setup.runs)
+        ]
+    return found
+
+
+def _below(setup: Setup, growths: dict[str, list[list[float]]]) -> tuple[Part, Part]:
+    every = [run for runs in growths.values() for run in runs]
+    over = max(value / setup.small**k for run in every for k, value in enumerate(run))
+    return (
+        Part(
+            f"with a largest singular value of {setup.small:g} the gradient never exceeds sigma^k",
+            exact("largest |dL/dh_(T-k)| / |dL/dh_T| over its bound", over, "times"),
+            at_most=1 + _ROUNDING,
+        ),
+        Part(
+            f"after {setup.steps} time steps it has vanished",
+            exact("largest |dL/dh_0| / |dL/dh_T|", max(run[-1] for run in every), "times"),
+            at_most=_VANISHED,
+        ),
+    )
+
+
+def _above(setup: Setup, growths: dict[str, list[list[float]]]) -> tuple[Part, ...]:
+    return tuple(
+        Part(
+            f"with a largest singular value of {setup.large:g} the gradient explodes",
+            ratio_of(f"{name}: |dL/dh_0| / |dL/dh_T|", [run[-1] for run in runs]),
+            at_least=_EXPLODED,
+            when=f"W above 1 sits in a {name}",
+        )
+        for name, runs in growths.items()
+    )
+
+
+def clip_by_norm(gradients: Iterable[Tensor], threshold: float) -> None:
+    """Shorten all gradients together to the threshold, in place (Pascanu et al. 2013)."""
+    gradients = list(gradients)
+    norm = math.sqrt(_sum_of_squares(gradients))
+    if norm > threshold:
+        for gradient in gradients:
+            gradient.mul_(threshold / norm)
+
+
+def clip_by_square(gradients: Iterable[Tensor], threshold: float) -> None:
+    """As the deck's code does: ``if sum(g*g) > threshold: g *= threshold / sum(g*g)``."""
+    gradients = list(gradients)
+    square = _sum_of_squares(gradients)
+    if square > threshold:
+        for gradient in gradients:
+            gradient.mul_(threshold / square)
+
+
+def _sum_of_squares(gradients: Iterable[Tensor]) -> float:
+    return sum(float(gradient.double().square().sum()) for gradient in gradients)
+
+
+CLIPS: dict[str, Clip | None] = {
+    "no clipping": None,
+    "clipped by the norm": clip_by_norm,
+    "clipped by the squared norm": clip_by_square,
+}
+
+
+class RowByRow(nn.Module):
+    """A linear recurrent network that reads an image (N, 1, H, W) row by row."""
+
+    def __init__(self, units: int, sigma: float, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.entry, self.scores = nn.Linear(8, units), nn.Linear(units, 10)
+        self.recurrent = nn.Parameter(matrix(units, sigma, True, generator(seed)).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        state = images.new_zeros(len(images), len(self.recurrent))
+        for row in images.flatten(1, 2).unbind(1):
+            state = state @ self.recurrent.T + self.entry(row)
+        scores: Tensor = self.scores(state)
+        return scores
+
+
+def _train(setup: Setup, clip: Clip | None, seed: int) -> Fitted:
+    """One training on digits with W above 1."""
+    module = RowByRow(setup.units, setup.large, seed)
+
+    def clipped(_: int, module: nn.Module) -> None:
+        if clip is not None:
+            clip([p.grad for p in module.parameters() if p.grad is not None], setup.threshold)
+
+    return fit(
+        module, digits(seed=seed), steps=setup.updates, seed=seed, rate=setup.rate, watch=clipped
+    )
+
+
+def _clipping(setup: Setup, trained: dict[str, list[Fitted]]) -> tuple[Part, ...]:
+    long = 100 * setup.threshold
+    by_norm, by_square = (_after(clip, long, setup.threshold) for clip in
+                          (clip_by_norm, clip_by_square))  # fmt: skip
+    broken = sum(run.diverged for run in trained["no clipping"])
+    return (
+        Part(
+            "clipping by the norm leaves a step no longer than the threshold",
+            exact(f"norm of a gradient of norm {long:g} after it", by_norm),
+            at_most=setup.threshold * (1 + _ROUNDING),
+        ),
+        Part(
+            "without it the training of a linear net with W above 1 breaks off",
+            exact("share of trainings that end in nan", 100 * broken / setup.runs, "%"),
+            at_least=100,
+        ),
+        Part(
+            "with it the same training goes on and learns",
+            mean_of("accuracy on held-back digits",
+                    [100 * _accuracy(run) for run in trained["clipped by the norm"]], "%"),
+            at_least=50,
+        ),
+        Part(
+            "the deck's code, which divides by the squared norm, leaves a step that long, too",
+            exact(f"norm of a gradient of norm {long:g} after it", by_square),
+            at_least=setup.threshold * (1 - _ROUNDING), beside=True,
+        ),
+    )  # fmt: skip
+
+
+def _after(clip: Clip, norm: float, threshold: float) -> float:
+    gradient = torch.full((4,), norm / 2, dtype=torch.float64)
+    clip([gradient], threshold)
+    return float(gradient.norm())
+
+
+def _accuracy(run: Fitted) -> float:
+    material = digits()
+    return accuracy_of(run.module, material.held_inputs, material.held_targets)
+
+
+def _growth_picture(
+    setup: Setup, small: dict[str, list[list[float]]], large: dict[str, list[list[float]]]
+) -> Picture:
+    back = range(setup.steps + 1)
+    panels = []
+    for sigma, growths in ((setup.small, small), (setup.large, large)):
+        curves = [curve(name, _middle(runs), back) for name, runs in growths.items()]
+        curves.append(curve("sigma^k", [sigma**k for k in back], back, dashed=True))
+        panels.append(
+            Panel(f"Largest singular value {sigma:g}", "time steps back, k",
+                  "norm of dL/dh_(T-k) over that of dL/dh_T", tuple(curves), y_log=True)
+        )  # fmt: skip
+    return Picture(
+        "Gradients through time",
+        "Norm of the gradient against steps back: below sigma^k always; above 1 it grows only in "
+        "the linear net with equal singular values",
+        tuple(panels),
+    )
+
+
+def _middle(runs: list[list[float]]) -> list[float]:
+    """The geometric mean over runs."""
+    columns = zip(*runs, strict=True)
+    return [math.exp(sum(math.log(v) for v in column) / len(column)) for column in columns]
+
+
+def _clipping_picture(setup: Setup, trained: dict[str, list[Fitted]]) -> Picture:
+    norms = [setup.threshold * 10 ** (k / 10) for k in range(-10, 31)]
+    steps = [
+        curve(name, [_after(clip, norm, setup.threshold) for norm in norms], norms)
+        for name, clip in CLIPS.items()
+        if clip is not None
+    ]
+    runs = [curve(name, found[0].losses) for name, found in trained.items()]
+    return Picture(
+        "Clipping by the norm, and by its square",
+        "Left: norm after clipping against norm before: constant, or falling as 1/n. Right: the "
+        "loss of one training with each: broken off, falling, crawling",
+        (
+            Panel("One gradient", "norm before", "norm after", tuple(steps), x_log=True, y_log=True,
+                  marks=((setup.threshold, "threshold"),)),
+            Panel("Training on digits, row by row", "step", "loss (nats)", tuple(runs), y_log=True),
+        ),
+    )  # fmt: skip
+
+
+def _radii(setup: Setup, seed: int) -> Table:
+    rows: list[tuple[str | float, ...]] = []
+    for name, equal in (("equal singular values", True), ("Gaussian W", False)):
+        drawn = matrix(setup.units, setup.large, equal, generator(seed))
+        radius = float(torch.linalg.eigvals(drawn).abs().max())
+        rows.append((name, float(torch.linalg.matrix_norm(drawn, 2)), radius))
+    return Table(("W above 1", "largest singular value", "spectral radius"), tuple(rows))
+
+
+def _trainings(trained: dict[str, list[Fitted]]) -> Table:
+    rows = []
+    for name, runs in trained.items():
+        accuracy = sum(_accuracy(run) for run in runs) / len(runs)
+        rows.append((name, sum(len(run.losses) for run in runs) / len(runs), 100 * accuracy))
+    return Table(("training", "steps before it ended", "held-back accuracy (%)"), tuple(rows))
+
+
+EXPERIMENT = Experiment(
+    name="recurrent-gradients",
+    title="When do gradients vanish or explode through time, and what does clipping do?",
+    claim="In a vanilla recurrent network gradients vanish when the largest singular value of W "
+    "is below 1 and explode when it is above 1. Clipping the gradient by its norm cures the "
+    "explosion.",
+    hypothesis="dL/dh_(k-1) = W^T diag(tanh') dL/dh_k, and tanh' is at most 1: over k steps the "
+    "norm grows by sigma^k at most, which is a proof below 1. Above 1 it is only a bound: the "
+    "eigenvalues of W decide in the linear net, and tanh' shrinks each step.",
+    set_up="h_t = f(W h + U x) with {units} units over {steps} steps of {inputs} Gaussian inputs, "
+    "in float64, f = tanh or nothing, {runs} draws; W has the largest singular value {small} or "
+    "{large}, all of them equal or those of a Gaussian matrix. Vanished: less than 1/1000; "
+    "exploded: more than 1000 times. Then a linear net with W at {large} reads digits row by row: "
+    "SGD with rate {rate}, {updates} steps, {runs} seeds, threshold {threshold}.",
+    setup=Setup(),
+    sabotage="the largest singular value that should be below 1 is 1.1",
+    sabotaged=Setup(small=1.1),
+    measure=measure,
+    next=(
+        "python examples/vanilla_rnn_flow.py shows the gradient at every time step",
+        "make W upper triangular with zeros on the diagonal: its spectral radius is 0, and the "
+        "gradient of the linear net is exactly 0 after as many steps as there are units",
+    ),
+    references=(
+        "R. Pascanu, T. Mikolov and Y. Bengio, On the difficulty of training recurrent neural "
+        "networks, ICML 2013",
+        "Y. Bengio, P. Simard and P. Frasconi, Learning long-term dependencies with gradient "
+        "descent is difficult, IEEE Transactions on Neural Networks 1994",
+        "Stanford CS231n, lecture on recurrent neural networks: vanilla RNN gradient flow",
+    ),
+)

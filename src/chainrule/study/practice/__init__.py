@@ -1,0 +1,1 @@
+"""Practice: questions whose answers are computed and proved; graded by computing."""

@@ -1,0 +1,144 @@
+"""Bank: all families of questions by topic, and questions drawn from them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from random import Random
+
+from chainrule.errors import StudyError, suggestion
+from chainrule.study.practice.making import make
+from chainrule.study.practice.question import LEVELS, Family, Question
+
+MODULES = (
+    "volumes",
+    "output_sizes",
+    "receptive_fields",
+    "costs",
+    "convolutions",
+    "losses",
+    "penalties",
+    "update_rules",
+    "clipping",
+    "backpropagation",
+    "recurrent",
+    "normalization",
+    "units",
+    "gradient_checks",
+    "learning_curves",
+    "facts",
+)
+_SEEDS = 10**6  # question seeds are drawn below this
+
+
+@lru_cache(maxsize=1)
+def all_families() -> tuple[Family, ...]:
+    """Every family, in the order of the course."""
+    modules = (importlib.import_module(f"{__package__}.families.{name}") for name in MODULES)
+    return tuple(item for module in modules for item in module.FAMILIES)
+
+
+def topics() -> tuple[str, ...]:
+    """The topics, in the order of the course.
+
+    Examples:
+        >>> topics()[0]
+        'activation-volumes'
+    """
+    return tuple(dict.fromkeys(item.topic for item in all_families()))
+
+
+def families(wanted: Sequence[str] = (), level: int | None = None) -> tuple[Family, ...]:
+    """The families of some topics (or of that name) that have this level.
+
+    Args:
+        wanted: names of topics or families; () for all.
+        level: 1 to 3; None for any.
+
+    Raises:
+        StudyError: no such topic or level.
+    """
+    if level is not None and level not in LEVELS:
+        raise StudyError(f"level got {level}, wants 1 (easy), 2 or 3")
+    named = {_known(name) for name in wanted}
+    found = tuple(
+        item
+        for item in all_families()
+        if (not named or item.topic in named or item.name in named)
+        and (level is None or level in item.levels)
+    )
+    if not found:
+        raise StudyError(f"level got {level}, but no family of {', '.join(sorted(named))} has it")
+    return found
+
+
+def _known(name: str) -> str:
+    word = name.strip().lower().replace("_", "-").replace(" ", "-")
+    known = (*topics(), *(item.name for item in all_families()))
+    if word not in known:
+        near = suggestion(word, known)
+        raise StudyError(f"topic '{name}' is not known{near}; topics: {', '.join(topics())}")
+    return word
+
+
+def draw(
+    count: int, seed: int, wanted: Sequence[str] = (), level: int | None = None
+) -> list[Question]:
+    """Questions drawn by a seed: every family once before any comes again.
+
+    Args:
+        count: how many.
+        seed: same seed, same questions.
+        wanted: names of topics or families; () for all.
+        level: 1 to 3; None for any.
+
+    Raises:
+        StudyError: no such topic or level, or a count that is none.
+    """
+    if count < 1:
+        raise StudyError(f"count got {count}, wants a whole number from 1")
+    if not 0 <= seed < 2**31:
+        raise StudyError(f"seed got {seed}, wants a whole number from 0 to 2^31 - 1")
+    pool = families(wanted, level)
+    drawn = Random(f"exam:{seed}")
+    orders = _in_turn(pool, drawn)
+    return [_one(next(orders), level, drawn) for _ in range(count)]
+
+
+def _in_turn(pool: Sequence[Family], drawn: Random) -> Iterator[Family]:
+    """All families in random order, and again in another."""
+    while True:
+        yield from drawn.sample(pool, len(pool))
+
+
+def _one(family: Family, level: int | None, drawn: Random) -> Question:
+    return make(family, level or drawn.choice(family.levels), drawn.randrange(_SEEDS))
+
+
+def draw_weighted(weights: Mapping[str, float], drawn: Random, level: int | None) -> Question:
+    """One question, whose topic is drawn by weight.
+
+    Args:
+        weights: by topic; at least one above 0.
+        drawn: random numbers.
+        level: 1 to 3; None for any.
+    """
+    topic = drawn.choices(list(weights), list(weights.values()))[0]
+    return _one(drawn.choice(families([topic], level)), level, drawn)
+
+
+def question(name: str) -> Question:
+    """The question of that identifier, ``family:level:seed``.
+
+    Raises:
+        StudyError: it is none.
+    """
+    parts = name.split(":")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts[1:]):
+        raise StudyError(f"question '{name}' is not known: wants family:level:seed")
+    found = [item for item in all_families() if item.name == parts[0]]
+    if not found:
+        near = suggestion(parts[0], [item.name for item in all_families()])
+        raise StudyError(f"family '{parts[0]}' is not known{near}")
+    return make(found[0], int(parts[1]), int(parts[2]))

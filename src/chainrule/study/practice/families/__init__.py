@@ -1,0 +1,1 @@
+"""Families of questions: one module for each part of the course, ``FAMILIES`` in each."""
