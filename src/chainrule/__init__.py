@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from chainrule.network.spec import NetworkSpec
     from chainrule.record.store import RunStore
     from chainrule.study.experiment import StudyResult
+    from chainrule.study.practice.bank import practice
+    from chainrule.study.practice.question import Question
     from chainrule.study.run import study
     from chainrule.training.data.dataset import Dataset
     from chainrule.training.data.load import load_data
@@ -59,6 +61,7 @@ __all__ = [
     "Flow",
     "GradientCheck",
     "NetworkSpec",
+    "Question",
     "Recipe",
     "RunStore",
     "StudyResult",
@@ -78,6 +81,7 @@ __all__ = [
     "load_data",
     "network",
     "parse",
+    "practice",
     "register_operation",
     "study",
     "train",
@@ -95,6 +99,7 @@ _WHERE = {
     "Flow": "chainrule.gradients.flow_answer",
     "GradientCheck": "chainrule.gradients.result",
     "NetworkSpec": "chainrule.network.spec",
+    "Question": "chainrule.study.practice.question",
     "Recipe": "chainrule.training.recipe",
     "RunStore": "chainrule.record.store",
     "StudyResult": "chainrule.study.experiment",
@@ -112,6 +117,7 @@ _WHERE = {
     "flow": "chainrule.gradients.flow",
     "load_data": "chainrule.training.data.load",
     "parse": "chainrule.network.notation",
+    "practice": "chainrule.study.practice.bank",
     "register_operation": "chainrule.analysis.custom",
     "train": "chainrule.training.train",
     "unit_box": "chainrule.analysis.unit",

@@ -21,6 +21,7 @@ from chainrule.cli.describe import (
 from chainrule.cli.diagnose import diagnose_command
 from chainrule.cli.flow import flow_command
 from chainrule.cli.pack import pack_command
+from chainrule.cli.practice import practice_app
 from chainrule.cli.runs import runs_app
 from chainrule.cli.study import study_command
 from chainrule.cli.sweep import sweep_command
@@ -79,6 +80,7 @@ app.command(
     },
 )(diagnose_command)  # fmt: skip
 app.command("study", cls=PanelCommand)(study_command)
+app.add_typer(practice_app)
 app.add_typer(runs_app)
 
 

@@ -27,6 +27,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             message TEXT NOT NULL, details TEXT NOT NULL) STRICT""",
         "CREATE INDEX events_of_run ON events (run, step)",
     ),
+    (
+        """CREATE TABLE practice_sessions (
+            id TEXT PRIMARY KEY, created TEXT NOT NULL, settings TEXT NOT NULL,
+            finished INTEGER NOT NULL) STRICT""",
+        # an answer of NULL belongs to a question that waits for one
+        """CREATE TABLE practice_questions (
+            number INTEGER PRIMARY KEY,
+            session TEXT NOT NULL REFERENCES practice_sessions(id) ON DELETE CASCADE,
+            question TEXT NOT NULL, topic TEXT NOT NULL, asked TEXT NOT NULL,
+            given TEXT, correct INTEGER) STRICT""",
+        "CREATE INDEX questions_of_session ON practice_questions (session, number)",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

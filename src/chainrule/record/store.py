@@ -6,21 +6,18 @@ import json
 import math
 import secrets
 import shutil
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from chainrule.errors import RunError, suggestion
+from chainrule.record.database import Database
 from chainrule.record.hold import hold, is_held
 from chainrule.record.run import Event, RunList, RunRecord
-from chainrule.record.schema import migrate
 
 FILE = "runs.sqlite3"
-_BUSY_SECONDS = 30.0
 _COLUMNS = (
     "id, name, created, ended, reason, recipe, network, data, parameters, versions, hardware, "
     "seconds, summary"
@@ -67,8 +64,7 @@ class RunStore:
                 f"runs folder '{self.folder}' cannot be made: {error.strerror}; choose another "
                 "with --runs"
             ) from None
-        with self._open() as connection:
-            migrate(connection)
+        self.database = Database(file)
 
     def create(
         self,
@@ -97,7 +93,7 @@ class RunStore:
                 "another with --runs"
             ) from None
         marks = ", ".join("?" * len(values))
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.execute(f"INSERT INTO runs ({_COLUMNS}) VALUES ({marks})", values)
         return run
 
@@ -118,7 +114,7 @@ class RunStore:
             (run, event.step, event.time, event.kind, event.message, json.dumps(event.details))
             for event in events
         ]
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", values)
             connection.executemany(
                 "INSERT INTO events (run, step, time, kind, message, details) "
@@ -128,14 +124,14 @@ class RunStore:
 
     def truncate(self, run: str, step: int) -> None:
         """Forget metrics and events after ``step``: a resumed run repeats them."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             for table in ("metrics", "events"):
                 connection.execute(f"DELETE FROM {table} WHERE run = ? AND step > ?", (run, step))
 
     def resume(self, run: str, step: int) -> None:
         """The run goes on from ``step``: what came after it is forgotten, and an event tells."""
         self.truncate(run, step)
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.execute(
                 "UPDATE runs SET ended = 'running', reason = '' WHERE id = ?", (run,)
             )
@@ -158,7 +154,7 @@ class RunStore:
         summary: Mapping[str, Any] | None = None,
     ) -> None:
         """Say how the run ended: "finished", "stopped" or "failed"."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.execute(
                 "UPDATE runs SET ended = ?, reason = ?, seconds = ?, summary = ? WHERE id = ?",
                 (ended, reason, seconds, json.dumps(summary or {}), run),
@@ -167,7 +163,7 @@ class RunStore:
 
     def runs(self) -> RunList:
         """All runs, the oldest first."""
-        with self._open() as connection:
+        with self.database.open() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS}, (SELECT coalesce(max(step), 0) FROM metrics "
                 "WHERE run = runs.id) FROM runs ORDER BY created, id"
@@ -208,7 +204,7 @@ class RunStore:
         """
         identifier = self.run(run).id
         series: dict[str, list[tuple[int, float]]] = {}
-        with self._open() as connection:
+        with self.database.open() as connection:
             for name, step, value in connection.execute(
                 "SELECT name, step, value FROM metrics WHERE run = ? ORDER BY name, step",
                 (identifier,),
@@ -220,7 +216,7 @@ class RunStore:
     def events(self, run: str) -> tuple[Event, ...]:
         """What happened in a run, in order."""
         identifier = self.run(run).id
-        with self._open() as connection:
+        with self.database.open() as connection:
             rows = connection.execute(
                 "SELECT step, time, kind, message, details FROM events WHERE run = ? "
                 "ORDER BY number",
@@ -245,7 +241,7 @@ class RunStore:
         record = self.run(run)
         if record.ended == "running":
             raise RunError(f"run '{record.id}' is being trained: stop it before removing it")
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
         shutil.rmtree(self.path(record.id), ignore_errors=True)
 
@@ -266,52 +262,3 @@ class RunStore:
         if values["ended"] == "running" and not is_held(path / "lock"):
             values["ended"], values["reason"] = "lost", "its process is gone"
         return RunRecord(**values, folder=str(path))
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection; what SQLite complains of becomes a RunError in our words."""
-        connection: sqlite3.Connection | None = None
-        try:
-            connection = sqlite3.connect(
-                self.folder / FILE, timeout=_BUSY_SECONDS, isolation_level=None
-            )
-            _log_ahead(connection)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
-        except sqlite3.Error as error:
-            raise RunError(
-                f"run store '{self.folder / FILE}' cannot be used: {error}; {_mend(str(error))}"
-            ) from None
-        finally:
-            if connection is not None:
-                connection.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-
-
-def _log_ahead(connection: sqlite3.Connection) -> None:
-    """Change to write-ahead logging, for which alone SQLite does not wait while others write."""
-    end = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-
-
-def _mend(complaint: str) -> str:
-    if "full" in complaint or "I/O" in complaint:
-        return "free some space on its disk"
-    if "locked" in complaint:
-        return "another process has been writing for too long: wait for it"
-    if "not a database" in complaint or "malformed" in complaint:
-        return "move the file away to start afresh, or restore a copy"
-    return "choose another folder with --runs"

@@ -33,13 +33,21 @@ def svg(name: str, width: float, height: float, draw: Callable[[Figure], None]) 
 
     Its inner ids are salted with ``name``: pictures on one page must not share clip paths.
     """
+    text = drawn(name, width, height, draw, "svg").decode()
+    return text[text.index("<svg") :]
+
+
+def drawn(
+    name: str, width: float, height: float, draw: Callable[[Figure], None], kind: str
+) -> bytes:
+    """The same as a file of that kind ("svg", "png", "pdf"), the same bytes each time."""
     with rc_context(_STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None}, facecolor="white")
-    text = stream.getvalue()
-    return text[text.index("<svg") :]
+        stream = io.BytesIO()
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+        figure.savefig(stream, format=kind, metadata=dates[kind], facecolor="white", dpi=150)
+    return stream.getvalue()
 
 
 def _finite(series: Series) -> tuple[list[int], list[float]]:

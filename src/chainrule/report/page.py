@@ -89,6 +89,7 @@ def page(answer: Any) -> str:
     Args:
         answer: a training result, a run record, a network table, a list or comparison of runs.
     """
+    import chainrule.report.practised
     import chainrule.report.studied
     import chainrule.report.swept  # noqa: F401 - registers the looks of more answers
 

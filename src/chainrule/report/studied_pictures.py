@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chainrule.report.figures import BLUE, GREEN, GREY, ORANGE, svg
+from chainrule.report.figures import BLUE, GREEN, GREY, ORANGE, drawn, svg
 from chainrule.study.picture import Curve, Landscape, Panel, Picture
 
 # Okabe & Ito 2008, which colour-blind readers tell apart
@@ -26,29 +26,45 @@ def studied_picture(picture: Picture) -> str:
     """All panels of a picture as one SVG, two in a row.
 
     Args:
-        picture: data of an experiment.
+        picture: data of an experiment or a question.
     """
+    moving: list[str] = []
+    text = svg(picture.caption, *_size(picture), lambda figure: _draw(figure, picture, moving))
+    return text.replace("</svg>", "".join(moving) + "</svg>")
+
+
+def picture_file(picture: Picture, kind: str) -> bytes:
+    """The same as a file, without motion.
+
+    Args:
+        picture: data of an experiment or a question.
+        kind: "svg", "png" or "pdf".
+    """
+    return drawn(picture.caption, *_size(picture), lambda figure: _draw(figure, picture, []), kind)
+
+
+def _size(picture: Picture) -> tuple[float, float]:
+    """Width and height in inches."""
     columns = min(len(picture.panels), _IN_A_ROW)
     rows = math.ceil(len(picture.panels) / columns)
-    moving: list[str] = []
+    return _WIDTH * columns + (1.6 if columns == 1 else 0), _HEIGHT * rows
 
-    def draw(figure: Figure) -> None:
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for panel, cell in zip(picture.panels, axes, strict=False):
-            if isinstance(panel, Landscape):
-                _landscape(cell, panel)
-            else:
-                _panel(cell, panel)
-        for cell in axes[len(picture.panels) :]:
-            cell.axis("off")
-        figure.canvas.draw()  # lays out: only now is it known where the axes are
-        for panel, cell in zip(picture.panels, axes, strict=False):
-            if isinstance(panel, Landscape):
-                moving.extend(_circles(figure, cell, panel))
 
-    width = _WIDTH * columns + (1.6 if columns == 1 else 0)
-    text = svg(picture.caption, width, _HEIGHT * rows, draw)
-    return text.replace("</svg>", "".join(moving) + "</svg>")
+def _draw(figure: Figure, picture: Picture, moving: list[str]) -> None:
+    columns = min(len(picture.panels), _IN_A_ROW)
+    rows = math.ceil(len(picture.panels) / columns)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel, cell in zip(picture.panels, axes, strict=False):
+        if isinstance(panel, Landscape):
+            _landscape(cell, panel)
+        else:
+            _panel(cell, panel)
+    for cell in axes[len(picture.panels) :]:
+        cell.axis("off")
+    figure.canvas.draw()  # lays out: only now is it known where the axes are
+    for panel, cell in zip(picture.panels, axes, strict=False):
+        if isinstance(panel, Landscape):
+            moving.extend(_circles(figure, cell, panel))
 
 
 def _panel(axes: Axes, panel: Panel) -> None:

@@ -40,6 +40,7 @@ def show(answer: Any, *, to_error: bool = False) -> None:
     import chainrule.report.diagnosed
     import chainrule.report.flowed
     import chainrule.report.packed
+    import chainrule.report.practised
     import chainrule.report.profiled
     import chainrule.report.studied
     import chainrule.report.swept

@@ -13,6 +13,7 @@ import chainrule.report.derived
 import chainrule.report.described
 import chainrule.report.diagnosed
 import chainrule.report.flowed
+import chainrule.report.practised
 import chainrule.report.studied
 import chainrule.report.watched  # noqa: F401 - registers the looks of more answers
 from chainrule.report.terminal import renderable

@@ -19,7 +19,7 @@ from chainrule.training.data.load import load_data
 from chainrule.training.recipe import make_recipe
 from chainrule.training.update_rules import build_optimizer
 
-Watch = Callable[[int, nn.Module], None]
+Watch = Callable[[int, nn.Module], bool | None]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -144,7 +144,8 @@ def fit(
         weight_decay: lambda of the full loss, ``data + lambda/2 sum of W^2`` (biases spared).
         loss: name of the data loss.
         change: augmentation: minibatch and generator to another minibatch.
-        watch: called with (step, module) after each backward pass, before the update.
+        watch: called with (step, module) after each backward pass, before the update; the
+            training ends where it returns True.
     """
     rule = make_recipe(
         {"update_rule": update_rule, "learning_rate": rate, "momentum": momentum,
@@ -169,8 +170,8 @@ def fit(
         if not math.isfinite(found.losses[-1]):
             found.diverged = True
             return found
-        if watch is not None:
-            watch(step, module)
+        if watch is not None and watch(step, module) is True:
+            return found
         optimizer.step()
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,11 +127,9 @@ def _gap_at_aim(setup: Setup, kind: str, batch: int, seed: int) -> float:
         if sum(loss < setup.aim for loss, _ in found) > 2:
             raise _Reached
 
-    try:
+    with suppress(_Reached):
         fit(module, material, steps=setup.most_steps, seed=seed, batch=batch, rate=setup.rate,
             watch=look)  # fmt: skip
-    except _Reached:
-        pass
     return gap_at(found, setup.aim)
 
 
@@ -218,11 +217,11 @@ def _own_part(gaps: dict[tuple[str, int], list[float]], batch: int) -> Part:
 
 def _plain_part(setup: Setup, gaps: dict[tuple[str, int], list[float]]) -> Part:
     """Over all sizes of the minibatch; the table has them one by one."""
-    over = {
-        kind: [_geometric(run) for run in zip(*(gaps[kind, batch] for batch in setup.batches))]
+    own, plain = (
+        [_geometric(run) for run in zip(*(gaps[kind, b] for b in setup.batches), strict=True)]
         for kind in ("batchnorm", "no batchnorm")
-    }
-    found = _ratio("gap / gap without batchnorm", over["batchnorm"], over["no batchnorm"])
+    )
+    found = _ratio("gap / gap without batchnorm", own, plain)
     return Part("batchnorm lowers the gap at the same training loss", found, at_most=_LOWER,
                 when="batchnorm is compared with no batchnorm")  # fmt: skip
 
@@ -271,8 +270,12 @@ def _table(setup: Setup, gaps: dict[tuple[str, int], list[float]]) -> Table:
         )
         rows.append((batch, predicted_noise(setup.examples, batch),
                      _ratio("", own, quiet).value, _ratio("", own, plain).value))  # fmt: skip
-    heads = ("examples per minibatch", "noise of its mean (standard deviations)",
-             "gap / gap without the noise (times)", "gap / gap without batchnorm (times)")  # fmt: skip
+    heads = (
+        "examples per minibatch",
+        "noise of its mean (standard deviations)",
+        "gap / gap without the noise (times)",
+        "gap / gap without batchnorm (times)",
+    )
     return Table(heads, tuple(rows))
 
 

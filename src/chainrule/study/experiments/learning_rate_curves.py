@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from chainrule.study.experiment import Experiment, Outcome
-from chainrule.study.lesson import Material, digits, fit, generator, net
+from chainrule.study.lesson import Material, digits, fit, generator, loss_of, net
 from chainrule.study.measured import Part, median_of, ratio_of
 from chainrule.study.picture import Curve, Panel, Picture, Table
 
@@ -28,17 +29,19 @@ class Setup:
         very_high: of the fourth.
         noise: share of the examples whose label is drawn anew at random.
         epochs: passes over the data.
+        last: epochs over which the loss at the end is averaged.
         batch: examples per minibatch.
         runs: seeds of each.
     """
 
     network: str = "FC-10"
-    low: float = 0.001
+    low: float = 0.0005
     good: float = 0.1
     high: float = 0.5
     very_high: float = 10.0
     noise: float = 0.3
     epochs: int = 20
+    last: int = 5
     batch: int = 64
     runs: int = 5
 
@@ -49,7 +52,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
              "very high": setup.very_high}  # fmt: skip
     noisy = {name: _curves(setup, rate, setup.noise, seed) for name, rate in rates.items()}
     clean = {name: _curves(setup, rates[name], 0.0, seed) for name in ("good", "high")}
-    parts = (*_shapes(noisy), *_orders(setup, noisy, clean))
+    parts = (*_shapes(setup, noisy), *_orders(setup, noisy, clean))
     note = (
         "A high rate stays above because the noise of the minibatches never lets it settle. "
         "Where one set of weights fits nearly every example, that noise dies out with the loss, "
@@ -59,20 +62,22 @@ def measure(setup: Setup, seed: int) -> Outcome:
 
 
 def _curves(setup: Setup, rate: float, noise: float, seed: int) -> list[list[float]]:
-    """Of each run: the loss before training, then the mean loss of each epoch (nats)."""
+    """Of each run: the loss of all examples before training, then each epoch's mean (nats)."""
     return [_curve(setup, rate, noise, run) for run in range(seed, seed + setup.runs)]
 
 
 def _curve(setup: Setup, rate: float, noise: float, seed: int) -> list[float]:
     material = _relabelled(digits(), noise, seed)
+    module = net(setup.network, seed)
+    start = loss_of(module, material.inputs, material.targets)
     per_epoch = len(material.inputs) // setup.batch
     losses = fit(
-        net(setup.network, seed), material, steps=setup.epochs * per_epoch, seed=seed,
+        module, material, steps=setup.epochs * per_epoch, seed=seed,
         batch=setup.batch, rate=rate,
     ).losses  # fmt: skip
     losses += [math.inf] * (setup.epochs * per_epoch - len(losses))  # no longer finite
-    epochs = [losses[start : start + per_epoch] for start in range(0, len(losses), per_epoch)]
-    return [losses[0], *(sum(epoch) / per_epoch for epoch in epochs)]
+    epochs = [losses[first : first + per_epoch] for first in range(0, len(losses), per_epoch)]
+    return [start, *(sum(epoch) / per_epoch for epoch in epochs)]
 
 
 def _relabelled(material: Material, share: float, seed: int) -> Material:
@@ -84,13 +89,17 @@ def _relabelled(material: Material, share: float, seed: int) -> Material:
     return Material(material.inputs, targets, material.held_inputs, material.held_targets)
 
 
-def _shapes(curves: _Curves) -> tuple[Part, ...]:
+def _shapes(setup: Setup, curves: _Curves) -> tuple[Part, ...]:
     """The low and the very high curve, and the start of the high one."""
+
+    def fall(run: list[float]) -> float:
+        return run[0] - _end(setup, run)
+
     halves = [_second_half(run) for run in curves["low"]]
     return (
         Part(
             "a low rate is far behind the good one at the end",
-            ratio_of("fall of the loss, good over low", _paired(curves, "good", "low", _fall)),
+            ratio_of("fall of the loss, good over low", _paired(curves, "good", "low", fall)),
             at_least=3,
         ),
         Part(
@@ -107,7 +116,7 @@ def _shapes(curves: _Curves) -> tuple[Part, ...]:
         Part(
             "a very high rate makes the loss rise",
             median_of("very high rate: loss at the end over loss at the start",
-                      [run[-1] / run[0] for run in curves["very high"]], "times"),
+                      [_end(setup, run) / run[0] for run in curves["very high"]], "times"),
             at_least=1,
         ),
     )  # fmt: skip
@@ -124,28 +133,29 @@ def _orders(setup: Setup, noisy: _Curves, clean: _Curves) -> tuple[Part, ...]:
         Part(
             "a high rate ends above the good one",
             ratio_of("loss at the end, high over good",
-                     _paired(curves, "high", "good", lambda run: run[-1])),
+                     _paired(curves, "high", "good", lambda run: _end(setup, run))),
             at_least=1, when=when,
         )
         for when, curves in cases
     )  # fmt: skip
 
 
-def _fall(run: list[float]) -> float:
-    """From the first epoch to the last (the loss before training rests on one minibatch)."""
-    return run[1] - run[-1]
+def _end(setup: Setup, run: list[float]) -> float:
+    return sum(run[-setup.last :]) / setup.last
 
 
 def _second_half(run: list[float]) -> float:
-    middle = (1 + len(run)) // 2
-    return (run[middle] - run[-1]) / (run[1] - run[middle])
+    """What the second half of the epochs takes off, over what the first does."""
+    middle = len(run) // 2
+    return (run[middle] - run[-1]) / (run[0] - run[middle])
 
 
-def _paired(curves: _Curves, first: str, second: str, what: object) -> list[float]:
+def _paired(
+    curves: _Curves, first: str, second: str, what: Callable[[list[float]], float]
+) -> list[float]:
     """Ratios within each run: the same weights at the start, the same order of examples."""
-    assert callable(what)
     pairs = zip(curves[first], curves[second], strict=True)
-    return [float(what(one) / what(other)) for one, other in pairs]
+    return [what(one) / what(other) for one, other in pairs]
 
 
 def _drawn(label: str, runs: list[list[float]], *, dashed: bool = False) -> Curve:
@@ -193,13 +203,15 @@ EXPERIMENT = Experiment(
     "2 / (largest eigenvalue of the Hessian) every step overshoots by more than it started with.",
     set_up="{network} on digits, SGD with rates {low}, {good}, {high} and {very_high}, minibatches "
     "of {batch}, {epochs} epochs, {runs} seeds; a share of {noise} of the labels drawn anew at "
-    "random, and rates {good} and {high} once more with clean labels.",
+    "random, and rates {good} and {high} once more with clean labels. The loss at the end is the "
+    "mean of the last {last} epochs.",
     setup=Setup(),
     sabotage="the very high rate is the good one",
     sabotaged=Setup(very_high=0.1),
     measure=measure,
     next=(
-        "chainrule sweep 'FC-10' --data digits --learning-rate 0.001,0.1,0.5,10",
+        "chainrule sweep --set network=FC-10 --set data=digits "
+        "--grid learning_rate=0.001,0.1,0.5,10",
         "chainrule curvature 'FC-10' --data digits tells the largest rate before training",
     ),
     references=(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 
 from chainrule.study.experiment import Experiment, Outcome
 from chainrule.study.lesson import Material, digits, fit, generator, net
@@ -17,6 +17,8 @@ from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 _AT_RANDOM = "at random with return"
 _SORTED = "as a run of neighbours in an order sorted by class"
 _NEW, _TRAINED = "the weights are new", "the network is trained"
+
+_ANEW = 10_000  # added to the seed, so that the trained networks get draws of their own
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
         module = net(setup.network, run)
         new.append(_compare(setup, _example_gradients(module, digits()), run))
         fit(module, digits(), steps=setup.steps, seed=run, rate=setup.rate)
-        trained.append(_compare(setup, _example_gradients(module, digits()), run))
+        trained.append(_compare(setup, _example_gradients(module, digits()), run + _ANEW))
     parts = (*_laws(setup, new + trained), *_directions(setup, new, trained))
     return Outcome(parts, (_picture(setup, new, trained),), (_table(setup, new, trained),), (
         "The law of the error holds from the first step to the last, but the full gradient "
@@ -83,16 +85,22 @@ def measure(setup: Setup, seed: int) -> Outcome:
 
 
 def _example_gradients(module: nn.Module, material: Material) -> Tensor:
-    """The gradient of each example's softmax loss (N, P), in float64."""
-    weights = {name: value.detach().double() for name, value in module.named_parameters()}
+    """The gradient of each example's softmax loss (N, P), in float64.
 
-    def loss(held: dict[str, Tensor], image: Tensor, target: Tensor) -> Tensor:
-        scores = functional_call(module, held, (image[None],))
-        return nn.functional.cross_entropy(scores, target[None])
-
-    each = vmap(grad(loss), in_dims=(None, 0, 0))
-    found = each(weights, material.inputs.double(), material.targets)
-    return torch.cat([value.flatten(1) for value in found.values()], 1)
+    Of a fully-connected layer: upstream gradient times input for W, upstream alone for b.
+    """
+    module = copy.deepcopy(module).double()
+    seen: list[tuple[Tensor, Tensor]] = []
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    scores = module(material.inputs.double())
+    loss = nn.functional.cross_entropy(scores, material.targets, reduction="sum")
+    upstream = torch.autograd.grad(loss, [made for _, made in seen])
+    rows = []
+    for (given, _), above in zip(seen, upstream, strict=True):
+        rows += [torch.einsum("nk,nd->nkd", above, given).flatten(1), above]
+    return torch.cat(rows, 1).detach()
 
 
 def _compare(setup: Setup, gradients: Tensor, seed: int) -> _Found:
@@ -223,7 +231,7 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(order=_SORTED),
     measure=measure,
     next=(
-        "chainrule flow 'FC-16, RELU, FC-10' --data digits names the noise scale of a network",
+        "chainrule curvature 'FC-16, RELU, FC-10' --data digits tells the noise scale of a network",
         "draw without return: the error then falls faster, and is 0 at B = all examples",
     ),
     references=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -82,7 +83,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
         Part(
             "rounded down it is the width in PyTorch",
             exact("largest difference from the real width",
-                  max(abs(width.__floor__() - real) for width, real in widths), "pixels"),
+                  max(abs(math.floor(width) - real) for width, real in widths), "pixels"),
             at_most=0, beside=True,
         ),
     )  # fmt: skip
@@ -105,8 +106,8 @@ def _notes(stacks: list[_Stack]) -> tuple[str, ...]:
     return (
         "Where the quotient is not whole PyTorch rounds down: the last columns of the input, up "
         "to s - 1 of them, are not read by any window.",
-        f"In {holes} of {len(stacks)} stacks a stride exceeds its kernel, so that the field has "
-        "pixels inside that the unit does not see; n counts from the first to the last.",
+        f"In {holes} of {len(stacks)} stacks a unit does not see every pixel inside its field, as "
+        "where a stride exceeds its kernel; n counts from the first pixel to the last.",
     )
 
 

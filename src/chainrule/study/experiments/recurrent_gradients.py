@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean, geometric_mean
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from chainrule.study.picture import Panel, Picture, Table, curve
 
 _VANISHED, _EXPLODED = 1e-3, 1e3  # as factors over the whole sequence
 _ROUNDING = 1e-9
-Clip = Callable[[Iterable[Tensor], float], None]
+Growths = dict[str, list[list[float]]]  # by network, one for each run
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
     """Gradients through time at both sizes of W, then one training with each way of clipping."""
     small, large = (_growths(setup, sigma, seed) for sigma in (setup.small, setup.large))
     trained = {
-        name: [_train(setup, clip, seed + run) for run in range(setup.runs)]
-        for name, clip in CLIPS.items()
+        name: [_train(setup, power, seed + run) for run in range(setup.runs)]
+        for name, power in _POWERS.items()
     }
     parts = (*_below(setup, small), *_above(setup, large), *_clipping(setup, trained))
     pictures = (_growth_picture(setup, small, large), _clipping_picture(setup, trained))
@@ -99,18 +100,19 @@ def growth(setup: Setup, weights: Tensor, squashed: bool, seed: int) -> list[flo
     return [norm / norms[0] for norm in norms]
 
 
-def _growths(setup: Setup, sigma: float, seed: int) -> dict[str, list[list[float]]]:
-    """Growths of each network, one for each run."""
-    found: dict[str, list[list[float]]] = {}
-    for name, (equal, squashed) in _NETWORKS.items():
-        found[name] = [
+def _growths(setup: Setup, sigma: float, seed: int) -> Growths:
+    """How the gradient of each network grows backwards, at one size of W."""
+    runs = range(seed, seed + setup.runs)
+    return {
+        name: [
             growth(setup, matrix(setup.units, sigma, equal, generator(run)), squashed, run)
-            for run in range(seed, seed + setup.runs)
+            for run in runs
         ]
-    return found
+        for name, (equal, squashed) in _NETWORKS.items()
+    }
 
 
-def _below(setup: Setup, growths: dict[str, list[list[float]]]) -> tuple[Part, Part]:
+def _below(setup: Setup, growths: Growths) -> tuple[Part, Part]:
     every = [run for runs in growths.values() for run in runs]
     over = max(value / setup.small**k for run in every for k, value in enumerate(run))
     return (
@@ -127,7 +129,7 @@ def _below(setup: Setup, growths: dict[str, list[list[float]]]) -> tuple[Part, P
     )
 
 
-def _above(setup: Setup, growths: dict[str, list[list[float]]]) -> tuple[Part, ...]:
+def _above(setup: Setup, growths: Growths) -> tuple[Part, ...]:
     return tuple(
         Part(
             f"with a largest singular value of {setup.large:g} the gradient explodes",
@@ -139,33 +141,24 @@ def _above(setup: Setup, growths: dict[str, list[list[float]]]) -> tuple[Part, .
     )
 
 
-def clip_by_norm(gradients: Iterable[Tensor], threshold: float) -> None:
-    """Shorten all gradients together to the threshold, in place (Pascanu et al. 2013)."""
+def clip(gradients: Iterable[Tensor], threshold: float, power: int) -> None:
+    """Shorten all gradients together where ``norm^power`` exceeds the threshold, in place.
+
+    Args:
+        gradients: of all parameters.
+        threshold: most that ``norm^power`` may be.
+        power: 1 clips by the norm (Pascanu et al. 2013); 2 is the deck's code, ``if sum(g*g) >
+            threshold: g *= threshold / sum(g*g)``; 0 does not clip.
+    """
     gradients = list(gradients)
-    norm = math.sqrt(_sum_of_squares(gradients))
-    if norm > threshold:
+    squares = sum(float(gradient.double().square().sum()) for gradient in gradients)
+    size = math.sqrt(squares) ** power
+    if power and size > threshold:
         for gradient in gradients:
-            gradient.mul_(threshold / norm)
+            gradient.mul_(threshold / size)
 
 
-def clip_by_square(gradients: Iterable[Tensor], threshold: float) -> None:
-    """As the deck's code does: ``if sum(g*g) > threshold: g *= threshold / sum(g*g)``."""
-    gradients = list(gradients)
-    square = _sum_of_squares(gradients)
-    if square > threshold:
-        for gradient in gradients:
-            gradient.mul_(threshold / square)
-
-
-def _sum_of_squares(gradients: Iterable[Tensor]) -> float:
-    return sum(float(gradient.double().square().sum()) for gradient in gradients)
-
-
-CLIPS: dict[str, Clip | None] = {
-    "no clipping": None,
-    "clipped by the norm": clip_by_norm,
-    "clipped by the squared norm": clip_by_square,
-}
+_POWERS = {"no clipping": 0, "clipped by the norm": 1, "clipped by the squared norm": 2}
 
 
 class RowByRow(nn.Module):
@@ -185,13 +178,13 @@ class RowByRow(nn.Module):
         return scores
 
 
-def _train(setup: Setup, clip: Clip | None, seed: int) -> Fitted:
+def _train(setup: Setup, power: int, seed: int) -> Fitted:
     """One training on digits with W above 1."""
     module = RowByRow(setup.units, setup.large, seed)
 
     def clipped(_: int, module: nn.Module) -> None:
-        if clip is not None:
-            clip([p.grad for p in module.parameters() if p.grad is not None], setup.threshold)
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        clip(gradients, setup.threshold, power)
 
     return fit(
         module, digits(seed=seed), steps=setup.updates, seed=seed, rate=setup.rate, watch=clipped
@@ -200,8 +193,7 @@ def _train(setup: Setup, clip: Clip | None, seed: int) -> Fitted:
 
 def _clipping(setup: Setup, trained: dict[str, list[Fitted]]) -> tuple[Part, ...]:
     long = 100 * setup.threshold
-    by_norm, by_square = (_after(clip, long, setup.threshold) for clip in
-                          (clip_by_norm, clip_by_square))  # fmt: skip
+    by_norm, by_square = (_after(long, setup.threshold, power) for power in (1, 2))
     broken = sum(run.diverged for run in trained["no clipping"])
     return (
         Part(
@@ -217,7 +209,7 @@ def _clipping(setup: Setup, trained: dict[str, list[Fitted]]) -> tuple[Part, ...
         Part(
             "with it the same training goes on and learns",
             mean_of("accuracy on held-back digits",
-                    [100 * _accuracy(run) for run in trained["clipped by the norm"]], "%"),
+                    _accuracies(trained["clipped by the norm"]), "%"),
             at_least=50,
         ),
         Part(
@@ -228,24 +220,27 @@ def _clipping(setup: Setup, trained: dict[str, list[Fitted]]) -> tuple[Part, ...
     )  # fmt: skip
 
 
-def _after(clip: Clip, norm: float, threshold: float) -> float:
+def _after(norm: float, threshold: float, power: int) -> float:
+    """The norm that clipping leaves of a gradient."""
     gradient = torch.full((4,), norm / 2, dtype=torch.float64)
-    clip([gradient], threshold)
+    clip([gradient], threshold, power)
     return float(gradient.norm())
 
 
-def _accuracy(run: Fitted) -> float:
-    material = digits()
-    return accuracy_of(run.module, material.held_inputs, material.held_targets)
+def _accuracies(runs: list[Fitted]) -> list[float]:
+    """Accuracy on held-back digits, in percent."""
+    held = digits().held_inputs, digits().held_targets
+    return [100 * accuracy_of(run.module, *held) for run in runs]
 
 
-def _growth_picture(
-    setup: Setup, small: dict[str, list[list[float]]], large: dict[str, list[list[float]]]
-) -> Picture:
+def _growth_picture(setup: Setup, small: Growths, large: Growths) -> Picture:
     back = range(setup.steps + 1)
     panels = []
     for sigma, growths in ((setup.small, small), (setup.large, large)):
-        curves = [curve(name, _middle(runs), back) for name, runs in growths.items()]
+        curves = [
+            curve(name, [geometric_mean(column) for column in zip(*runs, strict=True)], back)
+            for name, runs in growths.items()
+        ]
         curves.append(curve("sigma^k", [sigma**k for k in back], back, dashed=True))
         panels.append(
             Panel(f"Largest singular value {sigma:g}", "time steps back, k",
@@ -259,18 +254,12 @@ def _growth_picture(
     )
 
 
-def _middle(runs: list[list[float]]) -> list[float]:
-    """The geometric mean over runs."""
-    columns = zip(*runs, strict=True)
-    return [math.exp(sum(math.log(v) for v in column) / len(column)) for column in columns]
-
-
 def _clipping_picture(setup: Setup, trained: dict[str, list[Fitted]]) -> Picture:
     norms = [setup.threshold * 10 ** (k / 10) for k in range(-10, 31)]
     steps = [
-        curve(name, [_after(clip, norm, setup.threshold) for norm in norms], norms)
-        for name, clip in CLIPS.items()
-        if clip is not None
+        curve(name, [_after(norm, setup.threshold, power) for norm in norms], norms)
+        for name, power in _POWERS.items()
+        if power
     ]
     runs = [curve(name, found[0].losses) for name, found in trained.items()]
     return Picture(
@@ -295,11 +284,11 @@ def _radii(setup: Setup, seed: int) -> Table:
 
 
 def _trainings(trained: dict[str, list[Fitted]]) -> Table:
-    rows = []
-    for name, runs in trained.items():
-        accuracy = sum(_accuracy(run) for run in runs) / len(runs)
-        rows.append((name, sum(len(run.losses) for run in runs) / len(runs), 100 * accuracy))
-    return Table(("training", "steps before it ended", "held-back accuracy (%)"), tuple(rows))
+    rows = tuple(
+        (name, fmean(len(run.losses) for run in runs), fmean(_accuracies(runs)))
+        for name, runs in trained.items()
+    )
+    return Table(("training", "steps before it ended", "held-back accuracy (%)"), rows)
 
 
 EXPERIMENT = Experiment(

@@ -73,7 +73,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
     }
     parts = (_quarter(), _shares(setup, looks["first"]),
              *(_left(setup, which, looks[which]) for which in _WHICH))  # fmt: skip
-    notes = (
+    notes: tuple[str, ...] = (
         "With weights scaled by s only about one unit in s is left unsaturated, so that the root "
         "mean square of the local gradients falls no faster than 1/sqrt(s); large weights above "
         "multiply what is left by s each: then the gradient grows, carried by few units.",
@@ -106,14 +106,14 @@ def look(module: nn.Module, material: Material) -> Look:
     seen: list[Tensor] = []
     sigmoids = (layer for layer in module.modules() if isinstance(layer, nn.Sigmoid))
     handle = next(sigmoids).register_forward_hook(lambda _m, _i, output: seen.append(output))
-    nn.functional.cross_entropy(module(material.inputs), material.targets).backward()
+    loss = nn.functional.cross_entropy(module(material.inputs), material.targets)
     handle.remove()
     output = seen[0].detach().double()
-    first = next(layer for _, layer in weighted_layers(module)).weight.grad
-    assert first is not None
+    first = next(layer for _, layer in weighted_layers(module)).weight
+    (gradient,) = torch.autograd.grad(loss, first)
     saturated = (output < _SATURATED) | (output > 1 - _SATURATED)
     local = (output * (1 - output)).square().mean().sqrt()
-    return Look(100 * float(saturated.double().mean()), float(local), float(first.norm()))
+    return Look(100 * float(saturated.double().mean()), float(local), float(gradient.norm()))
 
 
 def local_gradient(places: Tensor) -> Tensor:
@@ -169,9 +169,7 @@ def _picture(setup: Setup, looks: dict[str, Looks]) -> Picture:
         (curve("", [_mean(looks["first"][s], "saturated") for s in setup.scales], setup.scales),),
         x_log=True,
     )  # fmt: skip
-    first, whole = (
-        [_mean(looks[which][s], "gradient") for s in setup.scales] for which in _WHICH
-    )
+    first, whole = ([_mean(looks[which][s], "gradient") for s in setup.scales] for which in _WHICH)
     law = [first[-1] * (setup.scales[-1] / s) ** 0.5 for s in setup.scales]
     left = Panel(
         "Gradient of the first layer", "factor on the weights", "norm of dL/dW1",

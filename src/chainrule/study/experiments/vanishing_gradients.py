@@ -110,10 +110,9 @@ def signals(module: nn.Module, material: Material) -> Signals:
             slopes.append(slope(layer, value))
         value = layer(value)
         if isinstance(layer, nn.Linear):
-            value.retain_grad()  # type: ignore[no-untyped-call]
             kept.append(value)
-    nn.functional.cross_entropy(value, material.targets).backward()
-    norms = [float(one.grad.norm()) for one in kept[:-1] if one.grad is not None]
+    loss = nn.functional.cross_entropy(value, material.targets)
+    norms = [float(one.norm()) for one in torch.autograd.grad(loss, kept[:-1])]
     weights = [layer.weight.detach() for layer in module.children() if isinstance(layer, nn.Linear)]
     gains = map(layer_gain, weights[1:-1], slopes)
     return Signals(tuple(norms), tuple(gains))
@@ -220,8 +219,8 @@ EXPERIMENT = Experiment(
     claim="The gradient that reaches the first layers is a product with a factor for each layer. "
     "Through many sigmoid layers, or with too small weights, it vanishes; with too large weights "
     "it explodes; Xavier's and He's initial weights keep it.",
-    hypothesis="On its way down to n units the squared norm of the gradient is "
-    "multiplied by n var(W) mean f'(z)^2. For He (var 2/n) and ReLU (half the slopes are 1) that is 1; for "
+    hypothesis="On its way down to n units the squared norm of the gradient is multiplied by "
+    "n var(W) mean f'(z)^2. For He (var 2/n) and ReLU (half the slopes are 1) that is 1; for "
     "Xavier (var 1/n) and tanh a little below 1; for Xavier and sigmoid at most 1/16; for Xavier "
     "and ReLU 1/2.",
     set_up="{depth} hidden layers of {width} units on {examples} digits, float64, {runs} draws of "

@@ -242,9 +242,9 @@ EXPERIMENT = Experiment(
     "step and different incoming ones after two. It needs f(b_j) and f'(b_j) different from 0: "
     "so for tanh and sigmoid, not for a ReLU that starts with a negative bias.",
     set_up="FC-{units} of tanh, sigmoid or ReLU units and FC-10 on digits, all weights 0, biases "
-    "normal with standard deviation {bias_std} or all equal to it; {steps} steps of SGD with rate {rate}, "
-    "minibatches of {batch}, {runs} seeds. Units count as distinct where their incoming weights "
-    "differ by more than a millionth of the longest row.",
+    "normal with standard deviation {bias_std} or all equal to it; {steps} steps of SGD with rate "
+    "{rate}, minibatches of {batch}, {runs} seeds. Units count as distinct where their "
+    "incoming weights differ by more than a millionth of the longest row.",
     setup=Setup(),
     sabotage="the biases are not random: all start equal",
     sabotaged=Setup(random_biases=False),

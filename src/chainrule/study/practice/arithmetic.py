@@ -37,6 +37,10 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 }  # fmt: skip
 _CONSTANTS = {"e": math.e, "pi": math.pi, "inf": math.inf}
 _PREFIXES = {"k": 1e3, "m": 1e6, "g": 1e9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_UNITS = frozenset(
+    {"nats", "nat", "pixels", "pixel", "px", "steps", "layers", "units", "examples", "filters",
+     "times"}
+)  # fmt: skip
 _LONGEST, _LARGEST_POWER = 200, 1000
 
 
@@ -103,9 +107,7 @@ def _without_unit(text: str, unit: str) -> tuple[str, float]:
                           word.lower())  # fmt: skip
     if prefix is not None:
         return text[: match.start()], _PREFIXES.get(prefix[1] or "", 1)
-    known = {unit.lower(), unit.lower().rstrip("s"), "nats", "nat", "pixels", "pixel", "px", "steps",
-             "layers", "units", "examples", "filters", "times", "times smaller"}  # fmt: skip
-    if word.lower() in known:
+    if word.lower() in _UNITS | {unit.lower(), unit.lower().rstrip("s")}:
         return text[: match.start()], 1
     raise StudyError(
         f"answer '{text}' cannot be read: understood '{text[: match.start()].strip()}', not "
@@ -127,8 +129,8 @@ def _value(node: ast.AST) -> Any:
         if function is not None:
             return function(*(_value(item) for item in node.args))
     raise StudyError(
-        f"answer has '{ast.unparse(node)}' in it, which is no number: wants arithmetic of numbers, "
-        f"with {', '.join(_FUNCTIONS)}"
+        f"answer has '{ast.unparse(node)}' in it, which is no number: wants arithmetic such as "
+        "10*(25+1), sqrt(2) or ln 10"
     )
 
 

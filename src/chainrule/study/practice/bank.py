@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from random import Random
 
+from chainrule.answer import Answer
 from chainrule.errors import StudyError, suggestion
 from chainrule.study.practice.making import make
 from chainrule.study.practice.question import LEVELS, Family, Question
@@ -32,10 +35,34 @@ MODULES = (
 _SEEDS = 10**6  # question seeds are drawn below this
 
 
+@dataclass(frozen=True)
+class TopicList(Answer):
+    """What can be practised.
+
+    Attributes:
+        families: (topic, family, what it asks for, its levels), in the order of the course.
+    """
+
+    families: tuple[tuple[str, str, str, tuple[int, ...]], ...]
+
+
+def topic_list() -> TopicList:
+    """All topics with their families."""
+    return TopicList(
+        tuple((item.topic, item.name, item.title, item.levels) for item in all_families())
+    )
+
+
 @lru_cache(maxsize=1)
 def all_families() -> tuple[Family, ...]:
     """Every family, in the order of the course."""
-    modules = (importlib.import_module(f"{__package__}.families.{name}") for name in MODULES)
+    import importlib.util  # TEMPORARY
+
+    modules = (
+        importlib.import_module(f"{__package__}.families.{name}")
+        for name in MODULES
+        if importlib.util.find_spec(f"{__package__}.families.{name}")
+    )  # TEMPORARY
     return tuple(item for module in modules for item in module.FAMILIES)
 
 
@@ -100,10 +127,24 @@ def draw(
         raise StudyError(f"count got {count}, wants a whole number from 1")
     if not 0 <= seed < 2**31:
         raise StudyError(f"seed got {seed}, wants a whole number from 0 to 2^31 - 1")
-    pool = families(wanted, level)
+    return [make(*place) for place in islice(_places(seed, wanted, level), count)]
+
+
+def draw_one(
+    place: int, seed: int, wanted: Sequence[str] = (), level: int | None = None
+) -> Question:
+    """The question that ``draw`` puts at this place (from 0), without making those before it."""
+    return make(*next(islice(_places(seed, wanted, level), place, None)))
+
+
+Place = tuple[Family, int, int]
+
+
+def _places(seed: int, wanted: Sequence[str], level: int | None) -> Iterator[Place]:
+    """Family, level and seed of one question after the other, without end."""
     drawn = Random(f"exam:{seed}")
-    orders = _in_turn(pool, drawn)
-    return [_one(next(orders), level, drawn) for _ in range(count)]
+    for family in _in_turn(families(wanted, level), drawn):
+        yield _place(family, level, drawn)
 
 
 def _in_turn(pool: Sequence[Family], drawn: Random) -> Iterator[Family]:
@@ -112,8 +153,35 @@ def _in_turn(pool: Sequence[Family], drawn: Random) -> Iterator[Family]:
         yield from drawn.sample(pool, len(pool))
 
 
-def _one(family: Family, level: int | None, drawn: Random) -> Question:
-    return make(family, level or drawn.choice(family.levels), drawn.randrange(_SEEDS))
+def _place(family: Family, level: int | None, drawn: Random) -> Place:
+    return family, level or drawn.choice(family.levels), drawn.randrange(_SEEDS)
+
+
+def practice(
+    topic: str | Sequence[str] | None = None,
+    *,
+    level: int | None = None,
+    count: int = 1,
+    seed: int = 0,
+) -> tuple[Question, ...]:
+    """Questions with their answers, solutions and proofs.
+
+    Args:
+        topic: name of a topic or family, or several; None for all.
+        level: 1 (easy) to 3; None for any.
+        count: how many.
+        seed: same seed, same questions.
+
+    Raises:
+        StudyError: no such topic or level, or a count that is none.
+
+    Examples:
+        >>> (found,) = practice("layer-parameters", level=2, seed=3)
+        >>> found.topic, found.proof.holds
+        ('parameters', True)
+    """
+    wanted = [topic] if isinstance(topic, str) else list(topic or ())
+    return tuple(draw(count, seed, wanted, level))
 
 
 def draw_weighted(weights: Mapping[str, float], drawn: Random, level: int | None) -> Question:
@@ -125,7 +193,7 @@ def draw_weighted(weights: Mapping[str, float], drawn: Random, level: int | None
         level: 1 to 3; None for any.
     """
     topic = drawn.choices(list(weights), list(weights.values()))[0]
-    return _one(drawn.choice(families([topic], level)), level, drawn)
+    return make(*_place(drawn.choice(families([topic], level)), level, drawn))
 
 
 def question(name: str) -> Question:

@@ -12,12 +12,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from chainrule.answer import Answer
-from chainrule.derivation.expression import symbols_of
+from chainrule.derivation.expression import Expr, symbols_of
 from chainrule.derivation.operations import evaluate
 from chainrule.derivation.reading import read_formula
 from chainrule.errors import NotationError, ShapeError, StudyError
@@ -305,11 +306,9 @@ class Formula(Expected):
 
     def agrees(self, value: Any) -> bool:
         """Equal at points drawn at random, so that both sides of every kink are met."""
-        mine = read_formula(self.formula, {})
-        other = read_formula(str(value), {})
+        mine, other = _read(self.formula), _read(str(value))
         return all(
-            _same(evaluate(mine, point, {}), evaluate(other, point, {}))
-            for point in self._points()
+            _same(evaluate(mine, point, {}), evaluate(other, point, {})) for point in self._points()
         )
 
     def _points(self) -> Any:
@@ -318,6 +317,12 @@ class Formula(Expected):
             yield {
                 name: torch.tensor(drawn.gauss(0, 1), dtype=torch.float64) for name in self.names
             }
+
+
+@lru_cache(maxsize=4096)
+def _read(formula: str) -> Expr:
+    """A formula of scalars; reading takes longer than evaluating, and mistakes come again."""
+    return read_formula(formula, {})
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -337,7 +342,7 @@ def _formula(text: str, names: Sequence[str]) -> str:
     body = body.replace("≥", ">=").replace("≤", "<=").replace("·", "*").replace("×", "*")
     body = body.replace("−", "-").replace("**", "^")
     try:
-        found = read_formula(body, {})
+        found = _read(body)
     except (NotationError, ShapeError) as error:
         first = str(error).splitlines()[0]
         raise StudyError(f"answer '{text.strip()}' cannot be read as a formula: {first}") from None

@@ -32,9 +32,8 @@ def make(family: Family, level: int, seed: int) -> Question:
             question is never asked.
     """
     if level not in family.levels:
-        raise StudyError(
-            f"level got {level}, but family '{family.name}' has {', '.join(map(str, family.levels))}"
-        )
+        known = ", ".join(map(str, family.levels))
+        raise StudyError(f"level got {level}, but family '{family.name}' has {known}")
     drawn = Random(f"{family.name}:{level}:{seed}")
     with same_random_state():
         torch.manual_seed(drawn.getrandbits(31))

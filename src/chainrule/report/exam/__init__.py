@@ -1,0 +1,1 @@
+"""Exams to hand out: Markdown, LaTeX, Moodle XML, PrairieLearn and notebooks, each with a key."""
