@@ -73,7 +73,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 
 
 def test_every_kind_of_answer_in_every_format(written: tuple[str, Path]) -> None:
-    kind, folder = written
+    _, folder = written
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert any("key" in path.name for path in files), files
     for path in files:

@@ -23,7 +23,7 @@ from chainrule.study.practice.arithmetic import arithmetic
         ("sqrt(2)", math.sqrt(2)), ("√(2)", math.sqrt(2)), ("ln 10", math.log(10)),
         ("log(10)", math.log(10)), ("ln(10)", math.log(10)), ("e^-1", math.exp(-1)),
         ("exp(-1)", math.exp(-1)), ("2.6e2", 260), ("1e-3", 0.001), ("33 %", 0.33),
-        ("33%", 0.33), ("15.2M", 15_200_000), ("2 kB", 2000), ("2 KiB", 2048), ("1.5 GiB", 1.5 * 2**30),
+        ("33%", 0.33), ("15.2M", 15_200_000), ("2 kB", 2000), ("2 KiB", 2048),
         ("N = 260", 260), ("= 260", 260), ("answer: 260", 260), ("260 parameters", 260),
         ("−5", -5), ("max(2, 3)", 3), ("sigmoid(0)", 0.5), ("3²", 9), ("pi", math.pi),
         ("7 pixels", 7), ("2.3026 nats", 2.3026), ("10 MACs", 10), ("(3)", 3), ("5//2", 2),
@@ -82,6 +82,6 @@ def test_nothing_but_a_number_or_a_study_error(typed: str) -> None:
 
 @given(st.recursive(st.integers(-99, 99).map(str),
                     lambda inner: st.tuples(inner, st.sampled_from("+-*"), inner)
-                    .map(lambda parts: f"({parts[0]}{parts[1]}{parts[2]})"), max_leaves=8))  # fmt: skip
+                    .map(lambda parts: f"({''.join(parts)})"), max_leaves=8))  # fmt: skip
 def test_is_what_python_computes(text: str) -> None:
     assert arithmetic(text) == eval(text)

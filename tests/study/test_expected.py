@@ -41,7 +41,8 @@ RIGHT: list[tuple[Expected, str]] = [
     (SEVERAL, "a, c"), (SEVERAL, "c a"), (SEVERAL, "a and c"), (SEVERAL, "(a), (c)"),
     (SEVERAL, "ac"), (SEVERAL, "A,C"), (Choice((), 4, several=True), "none"),
     (ONE, "b"), (ONE, "(b)"), (ONE, "B."), (ONE, "260 parameters"), (ONE, "260"),
-    (ONE, "10*(25+1)"),
+    (ONE, "10*(25+1)"), (Choice(("d",), 4, texts=("b", "d", "a", "c")), "d"),
+    (Number(0.0012), "1.2e-3"),
 ]  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def test_right(expected: Expected, typed: str) -> None:
     ("expected", "typed"),
     [
         (Number(260), "261"), (Number(260), "260.4"), (Number(0.5), "0.51"), (Number(0.0), "0.01"),
+        (Number(0.0012), "0.001"),
         (Number(33.0, "%"), "0.33"), (VOLUME, "32x32x11"), (VOLUME, "32x10x32"), (VOLUME, "10240"),
         (Vector((1.0, -0.5)), "1, 0.5"), (Truth(True), "false"), (GATE, "1[z1>z2]*d1"),
         (GATE, "d1"), (GATE, "0"), (SEVERAL, "a"), (SEVERAL, "a, b, c"), (SEVERAL, "none"),

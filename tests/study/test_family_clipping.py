@@ -6,25 +6,23 @@ import math
 import re
 
 import pytest
+from tests.reference import practice
 
+from chainrule.study.practice.expected import Number, Vector
 from chainrule.study.practice.families.clipping import FAMILIES
-from chainrule.study.practice.making import make
 from chainrule.study.practice.question import Question
-
-SEEDS = 20
-BY_NAME = {family.name: family for family in FAMILIES}
 
 
 def questions(name: str) -> list[Question]:
-    family = BY_NAME[name]
-    return [make(family, level, seed) for level in family.levels for seed in range(SEEDS)]
+    return list(practice.questions(FAMILIES, name, 24))
 
 
 def values(question: Question) -> list[float]:
-    right = getattr(question.expected, "value", None)
-    right = question.expected if isinstance(right, int | float) or right is None else right
-    found = getattr(right, "values", None)
-    return list(found) if found is not None else [float(right.value)]  # type: ignore[union-attr]
+    right = practice.right(question)
+    if isinstance(right, Vector):
+        return list(right.values)
+    assert isinstance(right, Number)
+    return [right.value]
 
 
 def vectors(text: str) -> list[list[float]]:

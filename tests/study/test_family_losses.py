@@ -5,29 +5,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+from tests.reference import practice
 
+from chainrule.study.practice.expected import Number, Vector
 from chainrule.study.practice.families.drafting import ORDINALS
 from chainrule.study.practice.families.losses import FAMILIES
-from chainrule.study.practice.making import make
 from chainrule.study.practice.question import Question
 
-SEEDS = 20
-BY_NAME = {family.name: family for family in FAMILIES}
 Rows = list[list[float]]
 
 
 def questions(name: str) -> list[Question]:
-    family = BY_NAME[name]
-    return [make(family, level, seed) for level in family.levels for seed in range(SEEDS)]
+    return list(practice.questions(FAMILIES, name, 24))
 
 
 def values(question: Question) -> list[float]:
-    right = getattr(question.expected, "value", None)
-    right = question.expected if isinstance(right, int | float) or right is None else right
-    found = getattr(right, "values", None)
-    return list(found) if found is not None else [float(right.value)]  # type: ignore[union-attr]
+    right = practice.right(question)
+    if isinstance(right, Vector):
+        return list(right.values)
+    assert isinstance(right, Number)
+    return [right.value]
 
 
 def rows(text: str) -> Rows:
@@ -64,18 +64,20 @@ def slope(loss: Callable[[float], float]) -> float:
 def test_gradient(name: str) -> None:
     for question in questions(name):
         text = question.text
-        if question.level < 3:
-            (scores,), (right,) = rows(text), rights(text)
-            scores = [math.log(p) for p in scores] if "probabilities" in text else scores
-            plain = text.replace("probabilities", "")
-            wanted = [
-                slope(lambda h, k=k: one_loss(  # type: ignore[misc]
-                    plain, [s + h * (j == k) for j, s in enumerate(scores)], right))
-                for k in range(len(scores))
-            ]  # fmt: skip
-        else:
-            wanted = by_weights(text)
+        wanted = by_weights(text) if question.level == 3 else by_scores(text)
         assert values(question) == pytest.approx(wanted, rel=1e-6, abs=1e-6), text
+
+
+def by_scores(text: str) -> list[float]:
+    (scores,), (right,) = rows(text), rights(text)
+    scores = [math.log(p) for p in scores] if "probabilities" in text else scores
+    plain = text.replace("probabilities", "")
+
+    def loss(place: int, h: float) -> float:
+        moved = [s + h * (j == place) for j, s in enumerate(scores)]
+        return one_loss(plain, moved, right)
+
+    return [slope(partial(loss, k)) for k in range(len(scores))]
 
 
 def by_weights(text: str) -> list[float]:
@@ -90,7 +92,7 @@ def by_weights(text: str) -> list[float]:
             total += one_loss(plain, raw, right)
         return total / (2 if "mean over" in text else 1)
 
-    return [slope(lambda h, k=k: loss(k, h)) for k in range(2)]  # type: ignore[misc]
+    return [slope(partial(loss, k)) for k in range(2)]
 
 
 def test_initial_loss() -> None:

@@ -65,7 +65,7 @@ def test_options_stand_anywhere() -> None:
 
 def test_wrong_options_are_refuted() -> None:
     (wrong,) = [option for option in _made(GOOD).options if option.text.startswith("25")]
-    assert wrong.why == "25 parameters forgets the bias; counting gives 26 parameters."
+    assert wrong.why == "25 parameters: forgets the bias; counting gives 26 parameters."
 
 
 def test_mistakes_that_are_no_mistakes_are_left_out() -> None:

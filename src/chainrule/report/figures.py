@@ -28,17 +28,29 @@ _STYLE: dict[Any, Any] = {
 _MOST_FILTERS, _MOST_CELLS = 64, 20
 
 
-def svg(name: str, width: float, height: float, draw: Callable[[Figure], None]) -> str:
+def svg(
+    name: str,
+    width: float,
+    height: float,
+    draw: Callable[[Figure], None],
+    after: Callable[[Figure], None] | None = None,
+) -> str:
     """The picture that ``draw`` puts on a figure of the given size (inches).
 
     Its inner ids are salted with ``name``: pictures on one page must not share clip paths.
+    ``after`` looks at the figure once it is laid out and written.
     """
-    text = drawn(name, width, height, draw, "svg").decode()
+    text = drawn(name, width, height, draw, "svg", after).decode()
     return text[text.index("<svg") :]
 
 
 def drawn(
-    name: str, width: float, height: float, draw: Callable[[Figure], None], kind: str
+    name: str,
+    width: float,
+    height: float,
+    draw: Callable[[Figure], None],
+    kind: str,
+    after: Callable[[Figure], None] | None = None,
 ) -> bytes:
     """The same as a file of that kind ("svg", "png", "pdf"), the same bytes each time."""
     with rc_context(_STYLE | {"svg.hashsalt": name}):
@@ -47,6 +59,8 @@ def drawn(
         stream = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
         figure.savefig(stream, format=kind, metadata=dates[kind], facecolor="white", dpi=150)
+        if after is not None:
+            after(figure)
     return stream.getvalue()
 
 

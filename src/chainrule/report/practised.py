@@ -168,18 +168,18 @@ def _table(answer: ScoreTable) -> RenderableType:
 def _bank(answer: BankCheck) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("family", "topic", "level", "questions", "different", "proved", "problems"):
-        numbers = head in ("level", "questions", "different", "proved")
-        table.add_column(head, justify="right" if numbers else "left", no_wrap=head == "family")
+        named = head in ("family", "topic")
+        table.add_column(head, justify="left" if named else "right", no_wrap=named)
     for row in answer.rows:
-        problems = f"{len(row.problems)}: {row.problems[0]}" if row.problems else ""
-        values = (row.level, row.questions, row.different, row.proved)
-        table.add_row(row.family, row.topic, *map(str, values), problems)
+        values = (row.level, row.questions, row.different, row.proved, len(row.problems) or "")
+        table.add_row(row.family, row.topic, *map(str, values))
     families = len({row.family for row in answer.rows})
     words = (
         f"{answer.questions:,} questions of {families} families, {answer.proved:,} proved, "
         f"{answer.problems} problems; seed {answer.seed}"
     )
-    return Group(table, Text(""), Text(words, style="bold"))
+    problems = [Text(problem, style="red") for row in answer.rows for problem in row.problems]
+    return Group(table, Text(""), *problems, Text(words, style="bold"))
 
 
 @renderable.register

@@ -29,7 +29,13 @@ def studied_picture(picture: Picture) -> str:
         picture: data of an experiment or a question.
     """
     moving: list[str] = []
-    text = svg(picture.caption, *_size(picture), lambda figure: _draw(figure, picture, moving))
+
+    def after(figure: Figure) -> None:  # only now is it known where the axes are
+        for panel, axes in zip(picture.panels, figure.axes, strict=False):
+            if isinstance(panel, Landscape):
+                moving.extend(_circles(figure, axes, panel))
+
+    text = svg(picture.caption, *_size(picture), lambda figure: _draw(figure, picture), after)
     return text.replace("</svg>", "".join(moving) + "</svg>")
 
 
@@ -40,7 +46,7 @@ def picture_file(picture: Picture, kind: str) -> bytes:
         picture: data of an experiment or a question.
         kind: "svg", "png" or "pdf".
     """
-    return drawn(picture.caption, *_size(picture), lambda figure: _draw(figure, picture, []), kind)
+    return drawn(picture.caption, *_size(picture), lambda figure: _draw(figure, picture), kind)
 
 
 def _size(picture: Picture) -> tuple[float, float]:
@@ -50,7 +56,7 @@ def _size(picture: Picture) -> tuple[float, float]:
     return _WIDTH * columns + (1.6 if columns == 1 else 0), _HEIGHT * rows
 
 
-def _draw(figure: Figure, picture: Picture, moving: list[str]) -> None:
+def _draw(figure: Figure, picture: Picture) -> None:
     columns = min(len(picture.panels), _IN_A_ROW)
     rows = math.ceil(len(picture.panels) / columns)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -61,10 +67,6 @@ def _draw(figure: Figure, picture: Picture, moving: list[str]) -> None:
             _panel(cell, panel)
     for cell in axes[len(picture.panels) :]:
         cell.axis("off")
-    figure.canvas.draw()  # lays out: only now is it known where the axes are
-    for panel, cell in zip(picture.panels, axes, strict=False):
-        if isinstance(panel, Landscape):
-            moving.extend(_circles(figure, cell, panel))
 
 
 def _panel(axes: Axes, panel: Panel) -> None:

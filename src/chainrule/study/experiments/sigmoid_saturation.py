@@ -81,7 +81,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
     if setup.large > 1:
         notes += (
             "Both networks with large weights learn faster here than the usual one (second "
-            "table): the layers above learn from saturated units as from fixed yes-or-no features.",
+            "table, one learning rate for all). A likely reason, not tested here: the layers above "
+            "learn from saturated units as from fixed yes-or-no features.",
         )
     tables = (_numbers(setup, looks), _trainings(setup, seed))
     return Outcome(parts, (_picture(setup, looks),), tables, notes)

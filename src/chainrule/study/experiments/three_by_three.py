@@ -159,6 +159,7 @@ def _table(described: dict[str, Description], trained: dict[str, list[list[float
         "parameters",
         "MACs of an example",
         "accuracy (%)",
+        "of the worst run (%)",
     )
     return Table(heads, tuple(rows))
 

@@ -27,7 +27,9 @@ from chainrule.study.practice.arithmetic import arithmetic
 LETTERS = "abcdefghijkl"
 _CLOSE = 5e-3  # of typed numbers: three digits are enough
 _EXACT = 1e-6  # of the two computations
+_ROUNDING = 1e-12  # of numbers that may come to 0 another way
 _POINTS = 64
+_MOST_LETTERS = 60  # of a list of letters
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ class Number(Expected):
 
 
 def near(value: float, wanted: float, share: float) -> bool:
-    """Within a share of what is wanted; around 0 within a thousandth of it."""
+    """Within a share of what is wanted; where 0 is wanted within a tenth of that share."""
     if share == 0:
         return value == wanted
-    return math.isclose(value, wanted, rel_tol=share, abs_tol=share * 1e-1)
+    floor = share * 1e-1 if wanted == 0 else _ROUNDING
+    return math.isclose(value, wanted, rel_tol=share, abs_tol=floor)
 
 
 def _number(value: float) -> str:
@@ -396,7 +399,9 @@ class Choice(Expected):
         if typed is not None:
             return (LETTERS[typed],)
         found = re.findall(r"[a-z]", re.sub(r"\band\b", " ", word))
-        spoken = re.fullmatch(r"(\(?[a-z]\)?[\s,;.&+/]*(and)?\s*)+", word)
+        spoken = len(word) <= _MOST_LETTERS and re.fullmatch(
+            r"(\(?[a-z]\)?[\s,;.&+/]*(and)?\s*)+", word
+        )
         known = LETTERS[: self.options]
         if not spoken or any(letter not in known for letter in found):
             raise StudyError(f"answer '{given.strip()}' cannot be read: wants {self.form}")
@@ -408,7 +413,9 @@ class Choice(Expected):
         """The option that was typed itself, letter by letter or by its value."""
         texts = [text.strip().lower() for text in self.texts]
         word = given.strip().lower()
-        if self.value is not None and word not in texts and not re.fullmatch(r"\W*[a-l]\W*", word):
+        if re.fullmatch(r"\W*[a-l]\W*", word):
+            return None  # a letter, also where an option is called so
+        if self.value is not None and word not in texts:
             try:
                 word = self.value.written(given).lower()
             except StudyError:

@@ -78,7 +78,7 @@ def _with_options(draft: Draft, mistakes: tuple[Mistake, ...]) -> Draft:
         return draft
     answer = draft.expected.text
     wrong = tuple(
-        Option(text, False, f"{text} {item.why}; {draft.way} gives {answer}.")
+        Option(text, False, f"{text}: {item.why}; {draft.way} gives {answer}.")
         for item in mistakes[:_MOST]
         for text in [draft.expected.written(item.answer)]
     )

@@ -138,7 +138,7 @@ def grouped_parameters(drawn: Random, level: int) -> Draft:
     with_groups = nn.Conv2d(channels, filters, kernel, groups=groups)
     return Draft(
         text=f"{kind} with filters of {inner} has {channels} channels in and {filters} out. How "
-        "many parameters has it?",
+        "many parameters does it have?",
         conventions=("weights and biases are counted, one bias per filter",
                      "depthwise: each channel has one filter of its own" if level == 1 else
                      "each group of filters sees its own equal share of the input channels"),

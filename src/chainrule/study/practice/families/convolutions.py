@@ -56,6 +56,7 @@ class _Net:
         names = " ".join(name for name, _, _ in self.layers)
         notes: tuple[str, ...] = ("sizes are height x width x channels",)
         notes += (_NO_PADDING,) if "p0" in names else ()
+        notes += ("/2: stride 2",) if "/2" in names else ()
         return (*notes, *((_POOL2,) if "POOL2" in names else ()))
 
 
@@ -94,8 +95,8 @@ def _fc_to_convolution(drawn: Random, level: int) -> Draft:
     sizes = Volume((height, width, channels, units), _FILTERS)
     return Draft(
         text=f"{said} "
-        + (f"How many parameters has {'it' if level > 1 else 'the convolution'}, biases counted?"
-           if level == 3 else "Which size have the filters of the convolution that computes the "
+        + ("How many parameters does it have, biases counted?"
+           if level == 3 else "What size are the filters of the convolution that computes the "
            "same, and how many are there? Give height x width x channels x number."),
         conventions=(*net.conventions[level == 1 :], "biases are counted")
         if level == 3 else net.conventions,

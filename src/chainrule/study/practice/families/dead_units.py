@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 import torch
-from torch import nn
 
-from chainrule.nn.maxout import Maxout
 from chainrule.study.practice.expected import Number, Vector
 from chainrule.study.practice.families.drawing import (
     inner,
@@ -22,24 +20,25 @@ from chainrule.study.practice.families.drawing import (
 )
 from chainrule.study.practice.question import LEVELS, Draft, Family, Option
 
-_Unit = tuple[list[float], float]  # weights and bias
+Unit = tuple[list[float], float]  # weights and bias
 _Box = list[tuple[float, float]]  # lowest and highest value of each input
 
 
-def _dot(left: Sequence[float], right: Sequence[float]) -> float:
+def dot(left: Sequence[float], right: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(left, right, strict=True))
 
 
-def _doubles(values: object) -> torch.Tensor:
+def doubles(values: object) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _score(unit: _Unit) -> str:
+def score_of(unit: Unit) -> str:
     weights, bias = unit
-    terms = f"{shown(weights[0])} * x1" + "".join(
-        f" {signed(w)} * x{place}" for place, w in enumerate(weights[1:], 2)
+    terms = " ".join(
+        signed(w) + f" * x{place}" if abs(w) != 1 else f"{'-' if w < 0 else '+'} x{place}"
+        for place, w in enumerate(weights, 1)
     )
-    return f"{terms} {signed(bias)}"
+    return f"{terms.removeprefix('+ ')} {signed(bias)}"
 
 
 def _box(drawn: Random, count: int) -> _Box:
@@ -51,24 +50,24 @@ def _in_box(box: _Box) -> str:
     return ", ".join(f"{shown(a)} <= x{place} <= {shown(b)}" for place, (a, b) in enumerate(box, 1))
 
 
-def _highest(unit: _Unit, box: _Box) -> float:
+def _highest(unit: Unit, box: _Box) -> float:
     """Interval arithmetic: each term at its own best end."""
     weights, bias = unit
     return bias + sum(max(w * a, w * b) for w, (a, b) in zip(weights, box, strict=True))
 
 
-def _over_corners(unit: _Unit, box: _Box) -> float:
+def _over_corners(unit: Unit, box: _Box) -> float:
     """A linear function is largest at a corner: the largest over all of them."""
     weights, bias = unit
-    corners = _doubles(list(itertools.product(*box)))
-    return float((corners @ _doubles(weights) + bias).max())
+    corners = doubles(list(itertools.product(*box)))
+    return float((corners @ doubles(weights) + bias).max())
 
 
 def _dead(drawn: Random, level: int) -> Draft:
     return (_largest_score, _which_are_dead, _killing_rate)[level - 1](drawn)
 
 
-def _unit(drawn: Random, count: int) -> _Unit:
+def _unit(drawn: Random, count: int) -> Unit:
     return [quarters(drawn, -2, 2, 0.5) for _ in range(count)], quarters(drawn, -8, 5, 0.5)
 
 
@@ -81,17 +80,17 @@ def _largest_score(drawn: Random) -> Draft:
     middles = [(a + b) / 2 for a, b in box]
     state = "dead: 0 for every input" if right < 0 else "alive for some inputs"
     return Draft(
-        text=f"A ReLU unit has the score `{_score(unit)}`; its inputs lie in {_in_box(box)}. What "
-        "is its largest score? (Below 0 it is dead.)",
+        text=f"A ReLU unit has the score `{score_of(unit)}`; its inputs lie in {_in_box(box)}. "
+        "What is its largest score? (Below 0 it is dead.)",
         expected=Number(right),
         proved=_over_corners(unit, box),
         way="trying all corners of the box",
         mistakes=mistaken(
-            (_dot(weights, highs) + bias, "takes the largest inputs whatever the sign of the "
+            (dot(weights, highs) + bias, "takes the largest inputs whatever the sign of the "
              "weights"),
             (right - bias, "forgets the bias"),
-            (_dot(weights, middles) + bias, "takes the middle of the box"),
-            (_dot(weights, lows) + bias, "takes the smallest inputs"),
+            (dot(weights, middles) + bias, "takes the middle of the box"),
+            (dot(weights, lows) + bias, "takes the smallest inputs"),
             (bias + sum(min(w * a, w * b) for w, (a, b) in zip(weights, box, strict=True)),
              "gives the smallest score"),
             (bias + sum(abs(w) * max(abs(a), abs(b)) for w, (a, b) in zip(weights, box, strict=True)
@@ -111,14 +110,14 @@ def _largest_score(drawn: Random) -> Draft:
 
 def _which_are_dead(drawn: Random) -> Draft:
     box = _box(drawn, 3)
-    units: list[_Unit] = []
+    units: list[Unit] = []
     while len(units) < 4:
         unit = _unit(drawn, 3)
         if 0.2 < abs(_highest(unit, box)) < 5 and unit not in units:
             units.append(unit)
     tops = [_highest(unit, box) for unit in units]
     options = tuple(
-        Option(f"`{_score(unit)}`", top < 0, f"Its largest score in the box is {shown(top)}"
+        Option(f"`{score_of(unit)}`", top < 0, f"Its largest score in the box is {shown(top)}"
                + (": below 0, so it never fires." if top < 0 else ": there it fires."))
         for unit, top in zip(units, tops, strict=True)
     )  # fmt: skip
@@ -137,10 +136,10 @@ def _which_are_dead(drawn: Random) -> Draft:
 def _killing_rate(drawn: Random) -> Draft:
     """One SGD update moves the score by rate * upstream * (|x|^2 + 1)."""
     x = [float(drawn.choice((-3, -2, -1, 1, 2, 3))) for _ in range(2)]
-    unit = until(lambda: _unit(drawn, 2), lambda one: 1 <= _dot(one[0], x) + one[1] <= 8)
+    unit = until(lambda: _unit(drawn, 2), lambda one: 1 <= dot(one[0], x) + one[1] <= 8)
     weights, bias = unit
-    upstream, score = float(drawn.choice((0.5, 1, 2, 4))), _dot(weights, x) + bias
-    square = _dot(x, x)
+    upstream, score = float(drawn.choice((0.5, 1, 2, 4))), dot(weights, x) + bias
+    square = dot(x, x)
     right = score / (upstream * (square + 1))
     return Draft(
         text=f"A ReLU unit with weights `{row(weights)}` and bias {shown(bias)} sees the example "
@@ -169,17 +168,17 @@ def _killing_rate(drawn: Random) -> Draft:
     )  # fmt: skip
 
 
-def _rate_by_updates(unit: _Unit, x: list[float], upstream: float) -> float:
+def _rate_by_updates(unit: Unit, x: list[float], upstream: float) -> float:
     """Where the line through the scores after two updates crosses 0."""
     none, one = (_score_after(unit, x, upstream, rate) for rate in (0.0, 1.0))
     return none / (none - one)
 
 
-def _score_after(unit: _Unit, x: list[float], upstream: float, rate: float) -> float:
-    weights = _doubles(unit[0]).requires_grad_()
-    bias = _doubles(unit[1]).requires_grad_()
-    inputs = _doubles(x)
-    torch.relu(weights @ inputs + bias).backward(_doubles(upstream))  # type: ignore[no-untyped-call]
+def _score_after(unit: Unit, x: list[float], upstream: float, rate: float) -> float:
+    weights = doubles(unit[0]).requires_grad_()
+    bias = doubles(unit[1]).requires_grad_()
+    inputs = doubles(x)
+    torch.relu(weights @ inputs + bias).backward(doubles(upstream))  # type: ignore[no-untyped-call]
     torch.optim.SGD([weights, bias], lr=rate).step()
     return float((weights @ inputs + bias).detach())
 
@@ -190,8 +189,8 @@ def _relu_gradient(drawn: Random, level: int) -> Draft:
         lambda: _examples(drawn, 1 + level), lambda found: _telling(*found)
     )
     count = len(rows)
-    fires = [_dot(weights, x) + bias > 0 for x, _ in rows]
-    scores = [_dot(weights, x) + bias for x, _ in rows]
+    fires = [dot(weights, x) + bias > 0 for x, _ in rows]
+    scores = [dot(weights, x) + bias for x, _ in rows]
     right = _summed(rows, fires)
     examples = ", ".join(row(x) for x, _ in rows)
     return Draft(
@@ -209,7 +208,7 @@ def _relu_gradient(drawn: Random, level: int) -> Draft:
             (_summed([(x, 1.0) for x, _ in rows], fires), "forgets the upstream gradients"),
             (_summed([(weights, g) for _, g in rows], fires),
              "multiplies by the weights instead of the inputs"),
-            ([_dot([g for _, g in rows], fires)] * 2, "forgets the inputs"),
+            ([dot([g for _, g in rows], fires)] * 2, "forgets the inputs"),
         ),
         solution=(
             f"scores {row(scores)}: the unit fires where they are above 0",
@@ -219,7 +218,7 @@ def _relu_gradient(drawn: Random, level: int) -> Draft:
     )  # fmt: skip
 
 
-def _examples(drawn: Random, count: int) -> tuple[_Unit, list[tuple[list[float], float]]]:
+def _examples(drawn: Random, count: int) -> tuple[Unit, list[tuple[list[float], float]]]:
     """A unit, and examples with their upstream gradients."""
     unit = [quarters(drawn, -2, 2, 0.5) for _ in range(2)], quarters(drawn, -3, 3, 0.5)
     rows = [([float(drawn.randint(-3, 4)) for _ in range(2)], float(drawn.choice((-2, -1, 1, 2))))
@@ -227,9 +226,9 @@ def _examples(drawn: Random, count: int) -> tuple[_Unit, list[tuple[list[float],
     return unit, rows
 
 
-def _telling(unit: _Unit, rows: list[tuple[list[float], float]]) -> bool:
+def _telling(unit: Unit, rows: list[tuple[list[float], float]]) -> bool:
     """Some examples fire and some do not, and both would give a gradient."""
-    scores = [_dot(unit[0], x) + unit[1] for x, _ in rows]
+    scores = [dot(unit[0], x) + unit[1] for x, _ in rows]
     alive = sum(score > 0 for score in scores)
     total = _summed(rows, [score > 0 for score in scores])
     asleep = _summed(rows, [score < 0 for score in scores])
@@ -241,109 +240,16 @@ def _summed(rows: list[tuple[list[float], float]], on: Sequence[bool]) -> list[f
             for place in range(2)]  # fmt: skip
 
 
-def _by_autograd(unit: _Unit, rows: list[tuple[list[float], float]]) -> torch.Tensor:
-    weights = _doubles(unit[0]).requires_grad_()
-    hidden = torch.relu(_doubles([x for x, _ in rows]) @ weights + unit[1])
-    hidden.backward(_doubles([g for _, g in rows]))  # type: ignore[no-untyped-call]
+def _by_autograd(unit: Unit, rows: list[tuple[list[float], float]]) -> torch.Tensor:
+    weights = doubles(unit[0]).requires_grad_()
+    hidden = torch.relu(doubles([x for x, _ in rows]) @ weights + unit[1])
+    hidden.backward(doubles([g for _, g in rows]))  # type: ignore[no-untyped-call]
     assert weights.grad is not None
     return weights.grad
-
-
-def _maxout(drawn: Random, level: int) -> Draft:
-    if level == 2:
-        return _maxout_parameters(drawn)
-    pieces = 2 if level == 1 else 3
-    x = [float(drawn.choice((-3, -2, -1, 1, 2, 3))) for _ in range(2)]
-
-    def draw() -> list[_Unit]:
-        return [([quarters(drawn, -3, 3, 0.5) for _ in x], quarters(drawn, -2, 2, 0.5))
-                for _ in range(pieces)]  # fmt: skip
-
-    units = until(draw, lambda found: _apart([_dot(w, x) + b for w, b in found]))
-    scores = [_dot(w, x) + b for w, b in units]
-    told = "; ".join(f"`{_score(unit)}`" for unit in units)
-    best = scores.index(max(scores))
-    layer, inputs = _layer(units), _doubles([x]).requires_grad_()
-    output = layer(inputs)
-    output.sum().backward()
-    assert inputs.grad is not None
-    steps = f"pieces at x: {row(scores)}; the largest is piece {best + 1}"
-    if level == 1:
-        return Draft(
-            text=f"A maxout unit has the pieces {told}. What does it give for the input "
-            f"`{row(x)}`?",
-            expected=Number(max(scores)),
-            proved=float(output.detach()[0]),
-            way="chainrule's Maxout layer",
-            mistakes=mistaken(
-                (min(scores), "takes the smallest piece"),
-                (sum(scores), "adds the pieces"),
-                (sum(scores) / 2, "takes the mean of the pieces"),
-                (scores[best] - units[best][1], "forgets the bias"),
-                (max(scores, key=abs) if min(scores) < 0 else 0.0, "takes the largest magnitude"),
-            ),
-            solution=(steps, f"{shown(max(scores))}"),
-        )  # fmt: skip
-    summed = [sum(w[place] for w, _ in units) for place in range(2)]
-    return Draft(
-        text=f"A maxout unit has the pieces {told}. What is the gradient of its output for the "
-        f"input, at `{row(x)}`?",
-        expected=Vector(tuple(units[best][0])),
-        proved=inputs.grad[0],
-        way="autograd through chainrule's Maxout layer",
-        mistakes=mistaken(
-            (summed, "adds the gradients of all pieces"),
-            ([value / pieces for value in summed], "shares the gradient among all pieces"),
-            (units[scores.index(min(scores))][0], "takes the smallest piece"),
-            ([0.0, 0.0], "thinks that negative pieces are cut off, as by ReLU"),
-            (x, "gives the gradient of the weights"),
-        ),
-        solution=(steps, f"only it gets the gradient; its weights are {row(units[best][0])}"),
-    )  # fmt: skip
-
-
-def _apart(scores: list[float]) -> bool:
-    """No two alike, the largest not near 0."""
-    gaps = [abs(a - b) for a, b in itertools.combinations(scores, 2)]
-    return min(gaps) > 0.4 and abs(max(scores)) > 0.4 and abs(sum(scores)) > 0.4
-
-
-def _layer(units: list[_Unit]) -> nn.Module:
-    layer = Maxout(len(units[0][0]), units=1, pieces=len(units)).double()
-    with torch.no_grad():
-        layer.linear.weight.copy_(_doubles([w for w, _ in units]))
-        layer.linear.bias.copy_(_doubles([b for _, b in units]))
-    return layer
-
-
-def _maxout_parameters(drawn: Random) -> Draft:
-    inputs, units = drawn.choice((10, 20, 64, 100)), drawn.choice((5, 10, 16, 32))
-    pieces = drawn.choice((2, 3, 4))
-    right = units * pieces * (inputs + 1)
-    layer = Maxout(inputs, units, pieces)
-    return Draft(
-        text=f"How many parameters has a layer of {units} maxout units with {pieces} pieces each "
-        f"on {inputs} inputs?",
-        conventions=("weights and biases are counted, one bias for each piece",),
-        expected=Number(right, "parameters"),
-        proved=sum(p.numel() for p in layer.parameters()),
-        way="counting the parameters of chainrule's Maxout layer",
-        mistakes=mistaken(
-            (units * (inputs + 1), "counts one piece only"),
-            (units * pieces * inputs, "forgets the biases"),
-            (units * (pieces * inputs + 1), "has one bias for all pieces of a unit"),
-            (units * (inputs + 1) + pieces, "adds the pieces instead of multiplying"),
-        ),
-        solution=(
-            f"each piece: {inputs} weights and 1 bias = {inputs + 1}",
-            f"{units} * {pieces} * {inputs + 1} = {right:,}",
-        ),
-    )  # fmt: skip
 
 
 FAMILIES = (
     Family("dead-relu", "dead-units", "is a ReLU dead in a box of inputs", LEVELS, _dead),
     Family("relu-gradient", "dead-units", "gradient of a ReLU unit's weights", LEVELS,
            _relu_gradient),
-    Family("maxout", "dead-units", "value, parameters and gradient of maxout", LEVELS, _maxout),
 )  # fmt: skip

@@ -44,7 +44,7 @@ class _Change:
 _CHANGES = tuple(
     _Change(kind, value)
     for kind, values in (
-        ("rate", (1e-6, 1e-5, 1e-4, 0.2, 0.05)), ("scale", (1e-4, 1e-3, 0.002)),
+        ("rate", (1e-6, 1e-5, 1e-4, 0.2, 0.3)), ("scale", (1e-4, 1e-3, 0.002)),
         ("penalty", (0.5, 0.7, 1.0)), ("uneven", (0.7, 0.8, 0.9)), ("asleep", (20.0, 50.0)),
         ("examples", (64.0, 100.0)),
     )

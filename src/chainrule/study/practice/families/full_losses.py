@@ -46,7 +46,7 @@ def full_loss_of(drawn: Random, level: int) -> Draft:
                               if count > 1 else [])),
         expected=Number(float(data + part)),
         proved=_by_numpy(losses, weights, strength, kind),
-        way="NumPy's mean and norms",
+        way="NumPy (mean and norms)",
         mistakes=mistaken(
             *([(sum(losses) + part, "sums over the minibatch where the mean is wanted"),
                (data + part / count, "divides the penalty by the minibatch too")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -141,8 +142,8 @@ def _told(seen: _Curves, steps: list[int], places: list[int]) -> str:
     return (
         f"A network learns to tell ten digits by SGD. At steps {row(steps)} its training data loss "
         f"is `{data}`" + (" (no penalty)" if same else f", its full loss `{full}`")
-        + f". At the end it is right on {100 * seen.accuracy:.3g} % of its training examples and on "
-        f"{100 * seen.held_accuracy:.3g} % of the validation examples. What is wrong?"
+        + f". At the end it is right on {100 * seen.accuracy:.3g} % of its training examples and "
+        f"on {100 * seen.held_accuracy:.3g} % of the validation examples. What is wrong?"
     )  # fmt: skip
 
 
@@ -246,7 +247,7 @@ def _stops_by_running_minimum(losses: list[float], patience: int) -> int:
 
 
 def _rises(losses: list[float]) -> int:
-    pairs = zip(losses, losses[1:], strict=False)
+    pairs = pairwise(losses)
     return next(epoch for epoch, (one, two) in enumerate(pairs, 2) if two > one)
 
 

@@ -44,22 +44,22 @@ def _penalty_value(drawn: Random, level: int) -> Draft:
     return Draft(
         text=f"A layer has the weights w = {row(weights)}{biased}. How large is the regularization "
         f"loss lambda R(w) with lambda = {shown(strength)} and `{kind.text}`?",
-        conventions=("|w| is the amount of w",
+        conventions=("|w| is the magnitude of w",
                      *(["biases are not penalized"] if level > 1 else [])),
         expected=Number(float(right)),
         proved=strength * (kind.squares * squares + kind.amounts * amounts),
-        way="NumPy's dot product and norm",
+        way="NumPy (dot product and norm)",
         mistakes=mistaken(
             (float(value), "forgets lambda"),
             *([(strength * kind.value([*weights, bias]), "penalizes the bias too")]
               if level > 1 else []),
             *([(2 * right, "forgets the half of the formula")] if kind is HALF_L2 else []),
             *([(right / 2, "has a half that this formula has not")] if kind is L2 else []),
-            *([(strength * amounts, "counts the amounts alone"),
+            *([(strength * amounts, "counts the magnitudes alone"),
                (strength * squares / 2, "counts the squares alone")] if level == 3 else []),
             *([(strength * sum(weights), "adds the weights with their signs"),
                (strength * squares, "squares the weights, which is L2")] if kind is L1 else []),
-            *([(strength * amounts, "adds amounts, which is L1"),
+            *([(strength * amounts, "adds magnitudes, which is L1"),
                (strength * kind.squares * squares**0.5, "takes the norm, not its square")]
               if not kind.amounts else []),
             (right / len(weights), "takes the mean over the weights"),
@@ -85,10 +85,10 @@ def _penalty_gradient(drawn: Random, level: int) -> Draft:
     right = [a + b for a, b in zip(data, part, strict=True)]
     plain = [strength * (1 if w > 0 else -1) for w in weights]
     asked = (
-        "Which gradient has the regularization loss lambda R(w) with respect to w?"
+        "What is the gradient of the regularization loss lambda R(w) with respect to w?"
         if level < 3
-        else f"The data loss has the gradient {row(data)} there. Which gradient has the full loss, "
-        "data loss + lambda R(w), with respect to w?"
+        else f"The data loss has the gradient {row(data)} there. What is the gradient of the full "
+        "loss, data loss + lambda R(w), with respect to w?"
     )
     return Draft(
         text=f"w = {row(weights)}, lambda = {shown(strength)} and `{kind.text}`. {asked}",
@@ -165,7 +165,7 @@ def _preferred(drawn: Random, level: int) -> Draft:
               for vector, value in zip(vectors, values, strict=True)),
             f"the least is that of {row(best)}: "
             + ("L2 charges large weights most" if kind is HALF_L2 else
-               "L1 charges every amount alike, so that it likes weights at the largest inputs"
+               "L1 charges every magnitude alike, so that it likes weights at the largest inputs"
                if kind is L1 else "a mixture of L1 and L2"),
         ),
     )  # fmt: skip

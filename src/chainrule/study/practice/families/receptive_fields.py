@@ -147,10 +147,10 @@ def _large_or_small(drawn: Random, level: int) -> Draft:
     right = stack if level == 1 else single - stack
     small = f"{depth} layers `conv {kernel}x{kernel}`"
     asked = (
-        f"How many weights has a stack of {small} that sees as much as one of {large}x{large}?"
+        f"How many weights does a stack of {small} have that sees as much as one {large}x{large}?"
         if level == 1
         else f"A stack of {small} is to be replaced by a single convolution whose units see just "
-        "as much. How many more weights has the single one than the stack?"
+        "as much. How many more weights does the single one have than the stack?"
     )
     modules = [nn.Conv2d(channels, channels, kernel, bias=False) for _ in range(depth)]
     size = support([Window(kernel)] * depth)

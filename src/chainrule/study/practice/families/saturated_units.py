@@ -83,10 +83,10 @@ def _shrinks(drawn: Random) -> Draft:
     layers, weight = drawn.randint(2, 12), drawn.choice((1, 2))
     right = (4 // weight) ** layers
     return Draft(
-        text=f"A gradient goes back through {layers} layers of one sigmoid unit each, all weights "
-        f"{weight}. By which factor is it smaller at the first layer's score's input than behind "
-        "the last, at least?",
-        conventions=("smaller by the factor 10 means: divided by 10",),
+        text=f"A gradient goes back through a chain of {layers} sigmoid units, `h_k = sigmoid(w * "
+        f"h_(k-1) + b_k)` with w = {weight}, from `h_{layers}` to `h_0`. At least how many times "
+        "smaller does it become, whatever the biases are?",
+        conventions=("10 times smaller means: divided by 10",),
         expected=Number(right, "times"),
         proved=round(1 / _chain(layers, float(weight))),
         way="autograd through the chain where every score is 0",
@@ -153,7 +153,7 @@ def _known_outputs(outputs: list[float], weights: list[float]) -> float:
     start = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     value: Tensor = start
     for wanted, weight in zip(outputs, weights, strict=True):
-        bias = math.log(wanted / (1 - wanted)) - weight * float(value)
+        bias = math.log(wanted / (1 - wanted)) - weight * float(value.detach())
         value = torch.sigmoid(weight * value + bias)
     value.backward()  # type: ignore[no-untyped-call]
     assert start.grad is not None
@@ -192,7 +192,7 @@ def _enough(drawn: Random) -> Draft:
 
 def _which_pass(drawn: Random, level: int) -> Draft:
     """Activations at a score far from 0: which still pass a gradient on?"""
-    x = float(drawn.choice((-8, -7, -6, -5, -4, -3, -2))) if level == 1 else float(
+    x = float(-drawn.randint(2, 32) / 4) if level == 1 else float(
         drawn.choice((-8, -7, -5, -4, -3, 3, 4, 5, 7, 8)))  # fmt: skip
     bound = 0.0 if level == 1 else drawn.choice((0.005, 0.02, 0.05, 0.1))
     names = until(

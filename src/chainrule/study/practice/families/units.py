@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from chainrule.study.practice.families import dead_units, saturated_units, symmetric_units
+from chainrule.study.practice.families import (
+    dead_units,
+    maxout_units,
+    saturated_units,
+    symmetric_units,
+    zero_gradients,
+)
 
-FAMILIES = (*dead_units.FAMILIES, *saturated_units.FAMILIES, *symmetric_units.FAMILIES)
+FAMILIES = (
+    *dead_units.FAMILIES,
+    *maxout_units.FAMILIES,
+    *saturated_units.FAMILIES,
+    *symmetric_units.FAMILIES,
+    *zero_gradients.FAMILIES,
+)

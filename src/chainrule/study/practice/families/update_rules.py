@@ -263,7 +263,7 @@ FAMILIES = (
     Family("momentum-step", "update-rules", "steps with momentum", LEVELS, _momentum),
     Family("adaptive-step", "update-rules", "steps of AdaGrad, RMSProp and Adam", LEVELS,
            _adaptive),
-    Family("weight-decay-step", "update-rules", "weight decay in SGD, Adam and AdamW", LEVELS,
+    Family("decoupled-decay", "update-rules", "weight decay in SGD, Adam and AdamW", LEVELS,
            _weight_decay),
     *SCHEDULES,
 )  # fmt: skip

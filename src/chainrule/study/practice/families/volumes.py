@@ -77,7 +77,7 @@ def _volume_of_layer(drawn: Random, level: int) -> Draft:
             Mistake(f"{unpadded}x{unpadded}x{filters}", "forgets the padding"),
             Mistake(f"{out}x{out}x{layer.channels}", "keeps the channels of the input"),
             Mistake(f"{out + 1}x{out + 1}x{filters}", "counts one place too many"),
-            Mistake(f"{out}x{out}x{layer.kernel}", "takes the size of the filters for their number"),
+            Mistake(f"{out}x{out}x{layer.kernel}", "takes their size for their number"),
         ),
         solution=(
             f"width = ({layer.side} + 2 x {layer.padding} - {layer.kernel}) / {layer.stride} + 1 "
@@ -155,8 +155,8 @@ def _parameters_of_layer(drawn: Random, level: int) -> Draft:
     module = nn.Conv2d(layer.channels, filters, layer.kernel)
     k, c = layer.kernel, layer.channels
     return Draft(
-        text=f"How many parameters has `{layer.text}` on an input of {layer.side}x{layer.side}x"
-        f"{c}?",
+        text=f"How many parameters does `{layer.text}` have on an input of "
+        f"{layer.side}x{layer.side}x{c}?",
         conventions=("weights and biases are counted, one bias per filter",),
         expected=Number(right, "parameters"),
         proved=sum(p.numel() for p in module.parameters()),
@@ -186,7 +186,7 @@ def _parameters_of_network(drawn: Random, level: int) -> Draft:
     last = weighted[-1].parameters
     outputs = sum(_biases(row.output) for row in weighted)
     return Draft(
-        text=f"How many parameters has `{notation}` in all?",
+        text=f"How many parameters does `{notation}` have in all?",
         conventions=("weights and biases are counted",
                      "CONVk-F pads (k - 1)/2 on each side unless p says otherwise"),
         expected=Number(right, "parameters"),
