@@ -121,6 +121,7 @@ def test_same_seed_same_question_and_random_state_is_left_alone() -> None:
         ({"text": "Hm?"}, "its text has 3 characters"),
         ({"solution": ()}, "its solution is missing"),
         ({"text": "What is the value of this tensor(3.) here?"}, "not meant for people"),
+        ({"text": "What is the value of 0.3333333333333333 here?"}, "not meant for people"),
         ({"text": "What is the value of this `code here, please?"}, "odd number of backticks"),
         ({"options": (Option("1", True, ""), Option("1", False, "x"), Option("2", False, "x"))},
          "two options say the same"),

@@ -103,6 +103,8 @@ def _without_unit(text: str, unit: str) -> tuple[str, float]:
     if match is None or match[1].strip().lower() in _CONSTANTS:
         return text, 1
     word = match[1].strip()
+    if word.lower() == unit.lower():
+        return text[: match.start()], 1
     prefix = re.fullmatch(r"(ki|mi|gi|[kmg])?(b|bytes?|macs?|flops?|params?|parameters)?",
                           word.lower())  # fmt: skip
     if prefix is not None:

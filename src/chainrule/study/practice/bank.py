@@ -30,6 +30,7 @@ MODULES = (
     "units",
     "gradient_checks",
     "learning_curves",
+    "published",
     "facts",
 )
 _SEEDS = 10**6  # question seeds are drawn below this
@@ -56,13 +57,7 @@ def topic_list() -> TopicList:
 @lru_cache(maxsize=1)
 def all_families() -> tuple[Family, ...]:
     """Every family, in the order of the course."""
-    import importlib.util  # TEMPORARY
-
-    modules = (
-        importlib.import_module(f"{__package__}.families.{name}")
-        for name in MODULES
-        if importlib.util.find_spec(f"{__package__}.families.{name}")
-    )  # TEMPORARY
+    modules = (importlib.import_module(f"{__package__}.families.{name}") for name in MODULES)
     return tuple(item for module in modules for item in module.FAMILIES)
 
 

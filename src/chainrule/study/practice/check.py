@@ -133,7 +133,7 @@ def _unreadable(question: Question) -> Iterator[str]:
     for text in texts:
         if not text.strip():
             yield "a text is empty"
-        if re.search(r"\bnan\b|\binf\b|None|\{\w+\}|tensor\(|\.0*[1-9]\d{6,}", text):
+        if re.search(r"\bnan\b|\binf\b|None|\{\w+\}|tensor\(|\.0*[1-9]\d{9,}", text):
             yield f"a text is not meant for people: '{text}'"
         if text.count("`") % 2:
             yield f"a text has an odd number of backticks: '{text}'"

@@ -34,7 +34,7 @@ def _parameters(module: nn.Module) -> int:
 
 def _stacked(drawn: Random) -> Claim:
     count, kernel = drawn.randint(2, 4), drawn.choice((3, 3, 5))
-    right = count * (kernel - 1) + 2
+    right = count * (kernel - 1) + 1
     said = either(drawn, right, [count * kernel, right + 2, kernel**count])
     seen = _seen(_layers(count, kernel), 40)
     return Claim(
