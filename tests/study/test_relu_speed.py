@@ -17,7 +17,7 @@ SETUP = Setup(shallow="FC-16, ACTIVATION, FC-10", probe=64, limit=60)
 def test_steps_by_a_plain_loop(activation: str) -> None:
     """Descent by hand on the minibatches in the order of the seed."""
     steps, error = steps_to(SETUP, Case("shallow", "default", activation), 0.3, 5, SETUP.limit)
-    module, material, probe = net(f"FC-16, ACTIVATION, FC-10", 5), digits(), digits(64, 5)
+    module, material, probe = net(f"FC-16, {activation}, FC-10", 5), digits(), digits(64, 5)
     order = torch.randperm(len(material.inputs), generator=torch.Generator().manual_seed(5))
     count = 0
     while accuracy_of(module, probe.inputs, probe.targets) < 0.75:
