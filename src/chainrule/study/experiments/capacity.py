@@ -251,7 +251,8 @@ def _table(setup: Setup, runs: Sequence[Decomposed]) -> Table:
         for what in ("bias", "variance", "error", "fitted")
     ]
     rows = tuple(zip(setup.widths, *columns, strict=True))
-    return Table(("hidden units", "squared bias", "variance", "sum", "training accuracy"), rows)
+    return Table(("hidden units", "squared bias", "variance", "sum", "training accuracy (share)"),
+                 rows)
 
 
 EXPERIMENT = Experiment(
@@ -267,8 +268,8 @@ EXPERIMENT = Experiment(
     "{runs} groups of {sets} training sets with {examples} examples each, other weights for each, "
     "SGD with rate {rate}, minibatches of {batch}, {steps} steps. Control: least squares with "
     "polynomials of degree 0 to {degrees} through {points} points of a sine with noise of "
-    "{noise}, {runs} groups of {curves} training sets. A network fits its training set with 99 % "
-    "of it right.",
+    "{noise}, {runs} groups of {curves} training sets. A network fits its training set if it gets "
+    "99 % of it right.",
     setup=Setup(),
     sabotage="the networks are stopped after one update, so that no capacity is used",
     sabotaged=Setup(steps=1),
@@ -280,7 +281,7 @@ EXPERIMENT = Experiment(
     references=(
         "S. Geman, E. Bienenstock and R. Doursat, Neural networks and the bias/variance dilemma, "
         "Neural Computation 4, 1992",
-        "B. Neal et al., A modern take on the bias-variance tradeoff in neural networks, 2018",
+        "B. Neal et al., A modern take on the bias-variance tradeoff in neural networks, arXiv 2018",
         "M. Belkin et al., Reconciling modern machine-learning practice and the classical "
         "bias-variance trade-off, PNAS 116, 2019",
     ),

@@ -96,8 +96,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
     notes = (
         "In the second layer dead units may come back: not by their own gradient, which is 0, but "
         "because the layer below goes on learning and their inputs move.",
-        "A leaky ReLU gets a gradient but a small one, its slope times as large: it is not dead, "
-        "yet slow to come back.",
+        "A leaky ReLU gets a gradient, but a small one, its slope times as large: it is not dead, "
+        "only slow, and after more steps more of its units come back.",
     )
     outcomes = {"first layer": first, "second layer": second, **cures}
     return Outcome(parts, (_picture(setup, outcomes, dead),), (_chain(setup, seed),), notes)
@@ -282,8 +282,8 @@ EXPERIMENT = Experiment(
     "comes from above. Leaky ReLU and ELU have a slope below 0 as well; of the pieces of a maxout "
     "unit one is always the largest and gets the gradient.",
     set_up="[FC-{width}, {activation}] x 2, FC-10 on digits, SGD, {runs} seeds. The biases of "
-    "{lowered} units of a layer are lowered until their input is at most -{margin} for all "
-    "training images; then {steps} steps with rate {rate}; the same with {leaky} and {elu}. "
+    "{lowered} units of a layer are lowered until no input of these units exceeds -{margin} for any "
+    "training image; then {steps} steps with rate {rate}; the same with {leaky} and {elu}. "
     "Apart from that, {rate_steps} steps from the usual start with rates from {low_rate} to "
     "{high_rate} and above.",
     setup=Setup(),
@@ -298,7 +298,7 @@ EXPERIMENT = Experiment(
     references=(
         "Stanford CS231n, notes on neural networks, part 1: commonly used activation functions",
         "A. Maas, A. Hannun and A. Ng, Rectifier nonlinearities improve neural network acoustic "
-        "models, 2013",
+        "models, ICML workshop on deep learning for audio, speech and language processing, 2013",
         "D.-A. Clevert, T. Unterthiner and S. Hochreiter, Fast and accurate deep network learning "
         "by exponential linear units, ICLR 2016",
         "I. Goodfellow et al., Maxout networks, ICML 2013",

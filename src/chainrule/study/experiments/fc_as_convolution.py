@@ -17,6 +17,7 @@ from chainrule.study.measured import Measured, Part, exact, ratio_of
 from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 
 _SIDE, _ROUNDING = 8, 1e-9  # of a digit, pixels; of scores of about 10 in float64
+_RIGHT, _WRONG = "channels x height x width", "height x width x channels"
 _PADDING = {"does not pad": "p0", "pads": ""}
 
 
@@ -31,7 +32,7 @@ class Setup:
         rate: learning rate (SGD).
         mosaic: digits along each side of the larger image.
         stride: of the sliding window, pixels: that of the pooling.
-        reordered: read a filter's weights as height x width x channels, not channels first.
+        order: how the weights of a filter are read.
         runs: seeds.
     """
 
@@ -41,7 +42,7 @@ class Setup:
     rate: float = 0.1
     mosaic: int = 4
     stride: int = 2
-    reordered: bool = False
+    order: str = _RIGHT
     runs: int = 5
 
 
@@ -128,7 +129,7 @@ def _compare(setup: Setup, padding: str, seed: int) -> _Compared:
     module = net(text, seed)
     fit(module, material, steps=setup.steps, seed=seed, rate=setup.rate)
     dense = convolutionalize(module, (1, _SIDE, _SIDE))
-    if setup.reordered:
+    if setup.order != _RIGHT:
         reorder(dense)
     module, dense = module.double(), dense.double()
     held, image = material.held_inputs.double(), mosaic(material.held_inputs, setup.mosaic, seed)
@@ -207,7 +208,7 @@ def _row_panel(setup: Setup, name: str, one: _Compared) -> Panel:
     points = tuple(one.slid[best, 0].tolist())
     return Panel(
         f"The net {name}", "left edge of the window (pixels)", f"score of class {best}",
-        (line, Curve("the net, slid", line.x, points, kind="points")),
+        (line, Curve("the net, window by window", line.x, points, kind="points")),
     )  # fmt: skip
 
 
@@ -220,8 +221,8 @@ def _table(found: dict[str, list[_Compared]]) -> Table:
             sum(one.centre for one in runs) / count,
             100 * sum(one.agreeing for one in runs) / count, runs[0].work,
         ))  # fmt: skip
-    heads = ("network", "largest difference of a score", "mean difference",
-             "windows with the same class (%)", "MACs of sliding over the map's")  # fmt: skip
+    heads = ("network", "largest difference", "mean difference", "same class (% of windows)",
+             "MACs of sliding over the map's")  # fmt: skip
     return Table(heads, tuple(rows))
 
 
@@ -237,10 +238,10 @@ EXPERIMENT = Experiment(
     set_up="CONV3-{filters}, RELU, POOL2, FC-{units}, RELU, FC-10 on digits, with and without "
     "padding, trained by SGD with rate {rate} for {steps} steps, {runs} seeds; then in float64 "
     "on the held-back digits, and on a mosaic of {mosaic} x {mosaic} of them over which a window "
-    "of 8 x 8 slides by {stride} pixels. Filters read in the wrong order: {reordered}.",
+    "of 8 x 8 slides by {stride} pixels. A filter's weights are read as {order}.",
     setup=Setup(),
-    sabotage="the weights of a filter are read as height x width x channels",
-    sabotaged=Setup(reordered=True),
+    sabotage=f"the weights of a filter are read as {_WRONG}",
+    sabotaged=Setup(order=_WRONG),
     measure=measure,
     next=(
         "chainrule convolutionalize 'INPUT 8x8x1, CONV3-8 p0, RELU, POOL2, FC-32, RELU, FC-10'",

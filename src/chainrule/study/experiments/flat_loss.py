@@ -58,7 +58,7 @@ class _Suspect:
 _SUSPECTS = (
     _Suspect("healthy", "the healthy training does not stay flat", False),
     _Suspect("learning rate too low", "too low a learning rate keeps it flat", True),
-    _Suspect("wrong initial scale", "a wrong scale of the initial weights keeps it flat", True),
+    _Suspect("wrong initial scale", "initial weights on a wrong scale (far too small) keep it flat", True),
     _Suspect("strong penalty", "too strong a penalty does not: the full loss falls at first",
              False),
     _Suspect("uneven classes", "uneven classes do not: the loss falls at first", False),
@@ -84,7 +84,7 @@ def _conclusion(setup: Setup, losses: dict[str, list[list[float]]]) -> str:
     }
     causes = [name for name, is_flat in flat.items() if is_flat]
     others = [name for name, is_flat in flat.items() if not is_flat and name != "healthy"]
-    return f"causes of a flat loss: {', '.join(causes) or 'none'}; not: {', '.join(others)}"
+    return f"Causes of a flat loss: {', '.join(causes) or 'none'}; not: {', '.join(others)}."
 
 
 def _train(setup: Setup, suspect: str, seed: int) -> list[float]:
@@ -103,7 +103,7 @@ def _train(setup: Setup, suspect: str, seed: int) -> list[float]:
 
 
 def _uneven(material: Material, majority: float, seed: int) -> Material:
-    """The same number of examples, drawn with return, of which class 0 has this share."""
+    """The same number of examples, drawn with replacement, of which class 0 has this share."""
     first = material.targets == 0
     weights = torch.where(first, majority / first.sum(), (1 - majority) / (~first).sum())
     random = torch.Generator().manual_seed(seed)
@@ -134,8 +134,11 @@ def _means(runs: list[list[float]]) -> Iterator[float]:
 
 
 def _picture(losses: dict[str, list[list[float]]]) -> Picture:
-    curves = tuple(curve(name, smoothed(list(_means(runs)))) for name, runs in losses.items())
-    panel = Panel("Full loss", "step", "full loss (nats)", curves, y_log=True)
+    curves = tuple(
+        curve(name, smoothed(list(_means(runs))), dashed=name == "wrong initial scale")
+        for name, runs in losses.items()
+    )
+    panel = Panel("Full loss", "step", "full loss over 20 steps (nats)", curves, y_log=True)
     return Picture(
         "The four suspects beside a healthy training",
         "Full loss against the step: flat with the low rate and the wrong initial scale",
@@ -148,7 +151,7 @@ def _table(setup: Setup, losses: dict[str, list[list[float]]]) -> Table:
     for name, runs in losses.items():
         mean = list(_means(runs))
         rows.append((name, mean[0], sum(mean[-setup.window :]) / setup.window))
-    return Table(("training", "full loss at the start", "at the end"), tuple(rows))
+    return Table(("training", "full loss at the start (nats)", "at the end"), tuple(rows))
 
 
 EXPERIMENT = Experiment(
@@ -156,9 +159,9 @@ EXPERIMENT = Experiment(
     title="The loss is flat from the start: which of four suspects does that?",
     claim="If the total loss stays flat from the first step, the learning rate may be too low or "
     "the initial weights wrong; too strong a penalty and uneven classes are not the reason.",
-    hypothesis="Updates of nothing, or gradients of nothing, leave the loss where it is. A strong "
+    hypothesis="Tiny updates, or tiny gradients, leave the loss where it is. A strong "
     "penalty is itself part of the loss and is minimized at once; with uneven classes the network "
-    "learns at once to prefer the frequent one. Both losses fall at first, then stop too high.",
+    "learns at once to prefer the frequent one. So both losses fall at first.",
     set_up="{network} on digits, SGD with rate {rate}, minibatches of {batch}, {steps} steps, "
     "{runs} seeds. One thing changed in each training: rate {low_rate}; all initial weights drawn "
     "with standard deviation {initial_std}; penalty lambda = {penalty}; one class has a share of "

@@ -14,7 +14,7 @@ from chainrule.study.lesson import Material, digits, fit, generator, net
 from chainrule.study.measured import Part, mean_of, ratio_of
 from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 
-_AT_RANDOM = "at random with return"
+_AT_RANDOM = "at random with replacement"
 _SORTED = "as a run of neighbours in an order sorted by class"
 _NEW, _TRAINED = "the weights are new", "the network is trained"
 
@@ -79,8 +79,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
         trained.append(_compare(setup, _example_gradients(module, digits()), run + _ANEW))
     parts = (*_laws(setup, new + trained), *_directions(setup, new, trained))
     return Outcome(parts, (_picture(setup, new, trained),), (_table(setup, new, trained),), (
-        "The law of the error holds from the first step to the last, but the full gradient "
-        "shrinks faster than the noise: late in training a minibatch is mostly noise.",
+        "The law of the error holds before and after training, but the full gradient has shrunk "
+        "more than the noise: a minibatch of the trained network is mostly noise.",
     ))  # fmt: skip
 
 
@@ -187,19 +187,19 @@ def _points(setup: Setup, label: str, values: list[list[float]]) -> Curve:
 
 
 def _picture(setup: Setup, new: list[_Found], trained: list[_Found]) -> Picture:
-    errors, angles = [], []
+    errors, laws, angles = [], [], []
     for label, found in (("new weights", new), ("trained", trained)):
         predicted = sum(one.predicted for one in found) / len(found)
         law = [predicted / math.sqrt(size) for size in setup.sizes]
         errors.append(_points(setup, label, [one.errors for one in found]))
-        errors.append(curve(f"{label}: the law", law, setup.sizes, dashed=True))
+        laws.append(curve(f"{label}: the law", law, setup.sizes, dashed=True))
         angles.append(_points(setup, label, [one.cosines for one in found]))
     size = "examples per minibatch B"
     return Picture(
         "Minibatch gradients beside the full gradient (range over runs)",
         "The relative error falls along a line of slope -1/2; the cosine rises towards 1",
         (
-            Panel("Relative error", size, "|g_B - g| / |g|", tuple(errors),
+            Panel("Relative error", size, "|g_B - g| / |g|", (*errors, *laws),
                   x_log=True, y_log=True),
             Panel("Direction", size, "mean cosine", tuple(angles), x_log=True,
                   marks=((math.sqrt(0.5), "45 degrees"),)),
@@ -219,7 +219,7 @@ EXPERIMENT = Experiment(
     title="How near is the gradient of a minibatch to the full gradient?",
     claim="The gradient of a minibatch approximates the gradient over all examples: it is right "
     "on average, its error falls as 1/sqrt(B), and a small minibatch already points the same way.",
-    hypothesis="The mean of B examples drawn with return has the covariance of one divided by B: "
+    hypothesis="The mean of B examples drawn with replacement has the covariance of one divided by B: "
     "the relative error is sqrt(trace of covariance / B) / |g|. The cosine is about "
     "1 / sqrt(1 + error^2): it is good while the full gradient is long, and no longer when "
     "training has made it short.",
@@ -232,10 +232,10 @@ EXPERIMENT = Experiment(
     measure=measure,
     next=(
         "chainrule curvature 'FC-16, RELU, FC-10' --data digits tells the noise scale of a network",
-        "draw without return: the error then falls faster, and is 0 at B = all examples",
+        "draw without replacement: the error then falls faster, and is 0 at B = all examples",
     ),
     references=(
         "Stanford CS231n, notes on optimization: mini-batch gradient descent",
-        "S. McCandlish et al., An empirical model of large-batch training, 2018",
+        "S. McCandlish et al., An empirical model of large-batch training, arXiv 2018",
     ),
 )

@@ -1,4 +1,4 @@
-"""Local minimum and saddle: who gets stuck there, and who gets away."""
+"""Local minimum and saddle: what gets stuck there, and what escapes."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
         "Momentum can only enlarge a gradient that is there: exactly on the stable line the "
         "gradient across it is 0, and no momentum leaves it.",
         "Off that line, by however little, plain gradient descent leaves the saddle too; it takes "
-        "longer. To be stuck at a saddle for ever takes a start of probability 0.",
+        "longer. Only a start of probability 0 stays stuck at this saddle forever.",
     )
     pictures = (_paths(setup, at_saddle, in_wells), _escape(at_saddle))
     return Outcome(parts, pictures, (_table(at_saddle),), notes)
@@ -213,7 +213,7 @@ def _aside(at_saddle: dict[str, Tensor], in_wells: dict[str, Tensor]) -> tuple[P
         Part("the same little noise does not leave the local minimum",
              median_of("distance from it at the end", _distances(in_wells["with noise"])),
              at_most=0.1, beside=True),
-        Part("nor does momentum from a start hardly above the top",
+        Part("nor does momentum from a start hardly higher than the top",
              median_of("distance from it at the end, start low",
                        _distances(in_wells["momentum, start low"])), at_most=0.1, beside=True),
     )  # fmt: skip
@@ -286,19 +286,19 @@ def _table(at_saddle: dict[str, Tensor]) -> Table:
 
 EXPERIMENT = Experiment(
     name="minimum-and-saddle",
-    title="Local minimum and saddle: who gets stuck?",
+    title="Local minimum and saddle: where does descent get stuck?",
     claim="Where the gradient is zero, gradient descent gets stuck: at a local minimum and at a "
-    "saddle. A little noise, as of minibatches, or momentum gets away from the saddle, and "
+    "saddle. A little noise, such as that of minibatches, or momentum escapes from the saddle, and "
     "momentum can roll out of a shallow local minimum.",
     hypothesis="Near the saddle the distance y from the stable line grows by 1 + rate in each "
     "step, with momentum by the larger root of z^2 - (1 + mu + rate) z + mu = 0. That takes "
-    "log(0.5 / y) steps over the logarithm of the factor, and for ever when y = 0; noise never "
-    "leaves y at 0. Momentum keeps enough of its speed for a low top.",
+    "log(0.5 / y) steps over the logarithm of the factor, and forever when y = 0; noise never "
+    "leaves y at 0. Momentum keeps enough speed to cross a low top.",
     set_up="x^2/2 - y^2/2 + y^4/4 (saddle at 0) and a valley with minima at x = 0 and x = {deep} "
     "and a top at {hill}; gradient descent with rate {rate}, with momentum {momentum}, and with "
     "noise of standard deviation {noise} in the gradient; {steps} steps from {runs} starts: at "
     "the saddle exactly on the stable line or {beside} beside it; in the valley about x = {far}, "
-    "and about {near}, hardly above the top. Stuck: within 0.001 at the end; left: farther than "
+    "and about {near}, hardly higher than the top. Stuck: within 0.001 at the end; left: farther than "
     "0.5.",
     setup=Setup(),
     sabotage="the noise has standard deviation 0",

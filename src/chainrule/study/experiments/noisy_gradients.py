@@ -155,8 +155,8 @@ def _digits_cases(setup: Setup) -> dict[str, tuple[_Rate, int]]:
     """By name: rate and minibatch."""
     rate = setup.digits_rate
     return {
-        "rate": (_constant(rate), setup.batch),
-        "a quarter of it": (_constant(rate / 4), setup.batch),
+        "constant rate": (_constant(rate), setup.batch),
+        "a quarter of the rate": (_constant(rate / 4), setup.batch),
         "falling rate": (_falling(rate, setup.digits_fall), setup.batch),
         "larger minibatch": (_constant(rate), setup.larger),
         "few examples": (_constant(rate), setup.batch),
@@ -197,7 +197,7 @@ def least_squares(
         wanted: (N, C).
         penalty: lambda.
         rate: learning rate of each step.
-        batch: examples per minibatch, drawn with return.
+        batch: examples per minibatch, drawn with replacement.
         steps: updates.
         random: draws the minibatches.
     """
@@ -225,14 +225,14 @@ def _last(excess: list[float]) -> float:
 def _real(squares: dict[str, list[list[float]]]) -> tuple[Part, ...]:
     """The same on the digits, against the first case."""
     clauses = (
-        ("a quarter of it", "a smaller rate ends nearer the minimum on digits"),
+        ("a quarter of the rate", "a smaller rate ends nearer the minimum on digits"),
         ("falling rate", "a falling rate ends nearer on digits"),
         ("larger minibatch", "larger minibatches end nearer on digits"),
     )
     return tuple(
         Part(says, ratio_of(f"excess loss with the constant rate over {name}",
                             [_last(one) / _last(other)
-                             for one, other in zip(squares["rate"], squares[name], strict=True)]),
+                             for one, other in zip(squares["constant rate"], squares[name], strict=True)]),
              at_least=2)
         for name, says in clauses
     )  # fmt: skip
@@ -240,7 +240,7 @@ def _real(squares: dict[str, list[list[float]]]) -> tuple[Part, ...]:
 
 def _circumstances(setup: Setup, squares: dict[str, list[list[float]]]) -> tuple[Part, ...]:
     cases = (
-        ("rate", "the examples disagree at the minimum"),
+        ("constant rate", "the examples disagree at the minimum"),
         ("few examples", f"one W fits all examples ({setup.few} digits, no penalty)"),
     )
     return tuple(
@@ -279,7 +279,8 @@ def _digits_picture(squares: dict[str, list[list[float]]]) -> Picture:
                   y_log=True)  # fmt: skip
     return Picture(
         "Loss above the lowest on digits (mean and range of the runs)",
-        "All level off but the falling rate and the few examples, which go on falling",
+        "Constant rates level off; the falling rate goes on falling slowly, and so do, fast, the "
+        "few examples that one W fits",
         (panel,),
     )
 
@@ -297,7 +298,7 @@ EXPERIMENT = Experiment(
     title="How near to the minimum does SGD come with noisy gradients?",
     claim="With noisy gradients and a constant rate SGD does not reach the minimum: it stays at a "
     "distance that grows with the rate. A falling rate converges, and larger minibatches, whose "
-    "noise has a variance of 1/B, come nearer.",
+    "variance is 1/B as large, come nearer.",
     hypothesis="On w^2/2 a step keeps (1 - rate)^2 of the squared distance and adds rate^2/B: they "
     "balance at rate/(B (2 - rate)). With rate/(1 + t/T) the balance itself goes to 0 as 1/t. All "
     "of it rests on noise that is still there at the minimum.",
@@ -315,7 +316,8 @@ EXPERIMENT = Experiment(
         "let the rate fall as 1/(1 + step/20)^2: it stops before it has arrived",
     ),
     references=(
-        "H. Robbins and S. Monro, A stochastic approximation method, 1951",
+        "H. Robbins and S. Monro, A stochastic approximation method, Annals of Mathematical "
+        "Statistics, 1951",
         "L. Bottou, F. E. Curtis and J. Nocedal, Optimization methods for large-scale machine "
         "learning, SIAM Review 2018",
         "S. Ma, R. Bassily and M. Belkin, The power of interpolation, ICML 2018",

@@ -70,9 +70,9 @@ def measure(setup: Setup, seed: int) -> Outcome:
 _NOTES = (
     "A largest singular value above 1 is necessary for an explosion, not sufficient: a Gaussian "
     "W has a spectral radius of about half its largest singular value, and a saturated tanh "
-    "multiplies by less than 1 at each step.",
+    "multiplies by less than 1 at each step. A W that is large enough explodes in those nets too.",
     "Divided by the sum of squares, a gradient of norm n leaves a step of threshold / n: the "
-    "larger the gradient, the smaller the step, so training crawls exactly where it is steep.",
+    "larger the gradient, the smaller the step, so training is slowest where the loss is steepest.",
 )
 
 
@@ -132,10 +132,10 @@ def _below(setup: Setup, growths: Growths) -> tuple[Part, Part]:
 def _above(setup: Setup, growths: Growths) -> tuple[Part, ...]:
     return tuple(
         Part(
-            f"with a largest singular value of {setup.large:g} the gradient explodes",
+            "the gradient explodes",
             ratio_of(f"{name}: |dL/dh_0| / |dL/dh_T|", [run[-1] for run in runs]),
             at_least=_EXPLODED,
-            when=f"W above 1 sits in a {name}",
+            when=f"the largest singular value is {setup.large:g} in a {name}",
         )
         for name, runs in growths.items()
     )
@@ -147,7 +147,7 @@ def clip(gradients: Iterable[Tensor], threshold: float, power: int) -> None:
     Args:
         gradients: of all parameters.
         threshold: most that ``norm^power`` may be.
-        power: 1 clips by the norm (Pascanu et al. 2013); 2 is the deck's code, ``if sum(g*g) >
+        power: 1 clips by the norm (Pascanu et al. 2013); 2 is the course's code, ``if sum(g*g) >
             threshold: g *= threshold / sum(g*g)``; 0 does not clip.
     """
     gradients = list(gradients)
@@ -202,7 +202,7 @@ def _clipping(setup: Setup, trained: dict[str, list[Fitted]]) -> tuple[Part, ...
             at_most=setup.threshold * (1 + _ROUNDING),
         ),
         Part(
-            "without it the training of a linear net with W above 1 breaks off",
+            "without it the training of a linear net with W above 1 diverges",
             exact("share of trainings that end in nan", 100 * broken / setup.runs, "%"),
             at_least=100,
         ),
@@ -213,7 +213,7 @@ def _clipping(setup: Setup, trained: dict[str, list[Fitted]]) -> tuple[Part, ...
             at_least=50,
         ),
         Part(
-            "the deck's code, which divides by the squared norm, leaves a step that long, too",
+            "the course's code, which divides by the squared norm, leaves a step that long, too",
             exact(f"norm of a gradient of norm {long:g} after it", by_square),
             at_least=setup.threshold * (1 - _ROUNDING), beside=True,
         ),
@@ -265,7 +265,7 @@ def _clipping_picture(setup: Setup, trained: dict[str, list[Fitted]]) -> Picture
     return Picture(
         "Clipping by the norm, and by its square",
         "Left: norm after clipping against norm before: constant, or falling as 1/n. Right: the "
-        "loss of one training with each: broken off, falling, crawling",
+        "loss of one training with each: diverging, falling, falling slowly",
         (
             Panel("One gradient", "norm before", "norm after", tuple(steps), x_log=True, y_log=True,
                   marks=((setup.threshold, "threshold"),)),

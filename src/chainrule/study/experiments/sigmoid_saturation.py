@@ -74,9 +74,10 @@ def measure(setup: Setup, seed: int) -> Outcome:
     parts = (_quarter(), _shares(setup, looks["first"]),
              *(_left(setup, which, looks[which]) for which in _WHICH))  # fmt: skip
     notes: tuple[str, ...] = (
-        "With weights scaled by s only about one unit in s is left unsaturated, so that the root "
-        "mean square of the local gradients falls no faster than 1/sqrt(s); large weights above "
-        "multiply what is left by s each: then the gradient grows, carried by few units.",
+        "With weights scaled by a large s the share of unsaturated units falls as 1/s, so that "
+        "the root mean square of the local gradients falls only as 1/sqrt(s); each layer of large "
+        "weights above multiplies what is left by s: then the gradient grows, carried by few "
+        "units.",
     )
     if setup.large > 1:
         notes += (
@@ -227,8 +228,8 @@ EXPERIMENT = Experiment(
     "is near 0 or 1. If the initial weights are too large, most units saturate and hardly any "
     "gradient flows through them to the layers below.",
     hypothesis="The slope is a (1 - a), at most 1/4 (at a = 1/2), at most 0.0099 where a is "
-    "within 0.01 of 0 or 1. Weights times s spread the inputs of the units s times as wide, so "
-    "that most lie beyond +-4.6, where that is so.",
+    "within 0.01 of 0 or 1. Weights s times as large spread the inputs of the units s times as "
+    "wide, so that most lie beyond +-4.6, where the output is that near.",
     set_up="{network} on {examples} digits, PyTorch's initial weights times {large}, in the first "
     "layer or in all layers; {runs} draws of the weights. The table trains these networks for "
     "{steps} steps of SGD with rate {rate}.",

@@ -75,14 +75,16 @@ def measure(setup: Setup, seed: int) -> Outcome:
     }  # fmt: skip
     parts = (
         _formula(runs),
-        _vanishes("it vanishes through sigmoid units, even by Xavier", runs, "SIGMOID", "xavier"),
+        _vanishes("it vanishes through sigmoid units, even from Xavier's weights", runs, "SIGMOID", "xavier"),
         _vanishes("it vanishes where the weights are too small", runs, "RELU", "small"),
-        *(_explodes(runs, activation) for activation in _ACTIVATIONS),
+        *(_explodes(setup, runs, activation) for activation in _ACTIVATIONS),
         *_kept(runs, (("TANH", "xavier"), ("RELU", "he"), ("RELU", "xavier"))),
     )
     notes = (
-        "Too large weights saturate sigmoid units faster than they multiply the gradient: it "
-        "vanishes there too, while it explodes through ReLU and tanh units.",
+        f"A layer of {setup.width} sigmoid units multiplies the gradient by at most "
+        f"{math.sqrt(setup.width) * setup.large_std / 4:g} where the weights have a standard "
+        f"deviation of {setup.large_std:g}, so that it vanishes there too; with much larger "
+        "weights it explodes, as through ReLU and tanh units.",
         "PyTorch's default is uniform within 1/sqrt(n), variance 1/(3n): a third of Xavier's, so "
         "that the gradient vanishes through ten such layers of any of the three activations.",
     )
@@ -142,8 +144,8 @@ def layer_gain(weight: Tensor, slopes: Tensor) -> float:
 def _formula(runs: Runs) -> Part:
     apart = (math.log(one.ratio / math.prod(one.gains)) for some in runs.values() for one in some)
     return Part(
-        "the product of the layer gains tells it (within a factor of 2)",
-        exact("largest factor between measured and told, all runs", math.exp(max(map(abs, apart))),
+        "the product of the layer gains predicts it (within a factor of 2)",
+        exact("largest factor between measured and predicted, all runs", math.exp(max(map(abs, apart))),
               "times"),
         at_most=2,
     )  # fmt: skip
@@ -159,11 +161,12 @@ def _vanishes(says: str, runs: Runs, activation: str, start: str) -> Part:
     return Part(f"{says} (to a tenth or less)", found, at_most=1 / _FACTOR)
 
 
-def _explodes(runs: Runs, activation: str) -> Part:
+def _explodes(setup: Setup, runs: Runs, activation: str) -> Part:
     return Part(
         "the gradient explodes where the weights are too large (tenfold or more)",
         ratio_of(*_ratio(runs, activation, "large")),
-        at_least=_FACTOR, when=f"too large weights meet {_NAMES[activation]} units",
+        at_least=_FACTOR,
+        when=f"{_NAMES[activation]} units get weights of standard deviation {setup.large_std:g}",
     )  # fmt: skip
 
 
@@ -173,7 +176,7 @@ def _kept(runs: Runs, cases: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
             "a well chosen scale keeps it (within a factor of 10)",
             ratio_of(*_ratio(runs, activation, start)),
             at_least=1 / _FACTOR, at_most=_FACTOR,
-            when=f"{_NAMES[start]} is to keep it through {_NAMES[activation]} units",
+            when=f"{_NAMES[activation]} units get {_NAMES[start]}'s weights",
         )
         for activation, start in cases
     )  # fmt: skip
@@ -206,9 +209,9 @@ def _table(runs: Runs) -> Table:
     rows = []
     for (activation, start), some in runs.items():
         found = ratio_of("", [one.ratio for one in some])
-        told = ratio_of("", [math.prod(one.gains) for one in some]).value
+        predicted = ratio_of("", [math.prod(one.gains) for one in some]).value
         rows.append((_NAMES[activation], _NAMES.get(start, f"too {start}"), found.value, found.low,
-                     found.high, told))  # fmt: skip
+                     found.high, predicted))  # fmt: skip
     heads = ("units", "weights", "first against last", "low", "high", "product of layer gains")
     return Table(heads, tuple(rows))
 
@@ -233,7 +236,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     next=(
         "chainrule flow '[FC-64, SIGMOID] x 10, FC-10' --data digits names the symptom",
-        "put BN between FC and SIGMOID in the same command: what does it mend, what not?",
+        "put BN between FC and SIGMOID in the same command: what does it repair, and what not?",
     ),
     references=(
         "S. Hochreiter, Untersuchungen zu dynamischen neuronalen Netzen, 1991",

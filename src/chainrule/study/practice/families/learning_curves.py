@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from random import Random
 
-import numpy as np
 from torch import nn
 
 from chainrule.study.lesson import accuracy_of, digits, fit, loss_of, net
 from chainrule.study.picture import Panel, Picture, curve
-from chainrule.study.practice.expected import Number
-from chainrule.study.practice.families import flat_losses
-from chainrule.study.practice.families.drawing import mistaken, row, shown
+from chainrule.study.practice.families import early_stopping, flat_losses
+from chainrule.study.practice.families.drawing import row, shown
 from chainrule.study.practice.question import Draft, Family, Option
 
 _STEPS, _EVERY, _BATCH = 60, 10, 64
@@ -186,93 +183,8 @@ def _picture(seen: _Curves) -> Picture:
     return Picture("A training of digits", words, (panel,))
 
 
-def _stopping(drawn: Random, level: int) -> Draft:
-    """A validation loss that falls and rises again."""
-    losses = _falls_and_rises(drawn)
-    best = losses.index(min(losses))
-    told = f"The validation loss after each epoch of a training is `{row(losses)}`."
-    if level == 1:
-        return _best_epoch(told, losses, best)
-    patience = drawn.choice((2, 3))
-    stop = _stops(losses, patience)
-    return Draft(
-        text=f"{told} Early stopping has a patience of {patience}. After which epoch does it stop?",
-        conventions=("epochs are counted from 1",
-                     f"it stops once {patience} epochs in a row bring no new lowest loss"),
-        expected=Number(stop),
-        proved=_stops_by_running_minimum(losses, patience),
-        way="NumPy's running minimum",
-        mistakes=mistaken(
-            (best + 1, "gives the best epoch, not the one at which it is known"),
-            (len(losses), "trains to the end"),
-            (_rises(losses), "stops at the first rise"),
-            (stop + 1, "waits one epoch too long"),
-            (stop - 1, "stops one epoch too early"),
-        ),
-        solution=(
-            f"the lowest loss until then comes after epoch {stop - patience}",
-            f"{patience} epochs without a lower one: it stops after epoch {stop}",
-        ),
-        experiment="overfitting-cures",
-    )  # fmt: skip
-
-
-def _falls_and_rises(drawn: Random) -> list[float]:
-    """Distinct losses, with a small rise before the best one that must not mislead."""
-    best, count = drawn.randint(3, 5), 10
-    falling = [round(2.0 * 0.75**place + 0.2, 2) for place in range(best)]
-    hump = round(falling[-1] + 0.03, 2)
-    low = round(falling[-1] - drawn.choice((0.02, 0.05, 0.08)), 2)
-    tail = [round(low + 0.04 * (place + 1) + drawn.choice((0, 0.01)), 2)
-            for place in range(count - best - 2)]  # fmt: skip
-    return [*falling, hump, low, *tail]
-
-
-def _stops(losses: list[float], patience: int) -> int:
-    """By counting epochs without improvement."""
-    lowest, waited = float("inf"), 0
-    for epoch, loss in enumerate(losses, 1):
-        waited = 0 if loss < lowest else waited + 1
-        lowest = min(lowest, loss)
-        if waited == patience:
-            return epoch
-    return len(losses)
-
-
-def _stops_by_running_minimum(losses: list[float], patience: int) -> int:
-    """The first epoch whose running minimum is that of ``patience`` epochs before."""
-    lowest = np.minimum.accumulate(np.array(losses))
-    waited = np.flatnonzero(lowest[patience:] == lowest[:-patience])
-    return int(waited[0]) + patience + 1 if len(waited) else len(losses)
-
-
-def _rises(losses: list[float]) -> int:
-    pairs = pairwise(losses)
-    return next(epoch for epoch, (one, two) in enumerate(pairs, 2) if two > one)
-
-
-def _best_epoch(told: str, losses: list[float], best: int) -> Draft:
-    return Draft(
-        text=f"{told} After which epoch are the weights those to keep?",
-        conventions=("epochs are counted from 1", "the lowest validation loss decides"),
-        expected=Number(best + 1),
-        proved=int(np.argsort(losses)[0]) + 1,
-        way="sorting the losses with NumPy",
-        mistakes=mistaken(
-            (best, "counts from 0"),
-            (len(losses), "keeps the last weights"),
-            (_rises(losses), "stops at the first rise"),
-            (1, "takes the largest loss"),
-        ),
-        solution=(
-            f"the lowest loss is {shown(losses[best])}", f"it comes after epoch {best + 1}",
-        ),
-        experiment="overfitting-cures",
-    )  # fmt: skip
-
-
 FAMILIES = (
     Family("name-the-curve", "learning-curves", "what is wrong with a training", (1, 2), _named),
-    Family("early-stopping", "learning-curves", "when to stop", (1, 2), _stopping),
+    *early_stopping.FAMILIES,
     *flat_losses.FAMILIES,
 )
