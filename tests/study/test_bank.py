@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.reference.surroundings import surroundings
 
 from chainrule.study.experiments import NAMES
 from chainrule.study.practice.bank import all_families, draw, draw_one, families, question
@@ -33,7 +34,9 @@ def test_families_are_told_apart() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("topic", TOPICS)
 def test_every_question_is_sound(topic: str) -> None:
+    before = surroundings()
     found = check_bank(count=12, seed=1, wanted=[topic])
+    assert surroundings() == before  # a question leaves the program around it as it was
     assert [row.problems for row in found.rows if row.problems] == []
     assert found.proved == found.questions >= 12
     for row in found.rows:

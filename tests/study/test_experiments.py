@@ -7,6 +7,7 @@ import math
 import re
 
 import pytest
+from tests.reference.surroundings import surroundings
 
 import chainrule
 from chainrule.study.experiment import StudyResult
@@ -26,7 +27,9 @@ def ran() -> dict[tuple[str, bool], StudyResult]:
 def _run(name: str, sabotaged: bool, ran: dict[tuple[str, bool], StudyResult]) -> StudyResult:
     key = name, sabotaged
     if key not in ran:
+        before = surroundings()
         ran[key] = chainrule.study(name, sabotaged=sabotaged)
+        assert surroundings() == before  # an experiment leaves the program around it as it was
     return ran[key]
 
 
@@ -70,6 +73,18 @@ def _is_whole(found: StudyResult) -> None:
     for table in found.tables:
         assert all(len(row) == len(table.heads) for row in table.rows)
     json.dumps(found.to_dict())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["zero-input", "minimum-and-saddle", "receptive-field", "vanishing-gradients", "max-pooling"],
+)
+def test_same_seed_same_numbers(name: str, ran: dict[tuple[str, bool], StudyResult]) -> None:
+    first, second = _run(name, False, ran), chainrule.study(name)
+    for one, two in zip(first.parts, second.parts, strict=True):
+        assert one == two or one.beside, one.says  # times of this machine stand beside
+    other = chainrule.study(name, seed=1)
+    assert name in ("max-pooling", "receptive-field") or other.parts != first.parts
 
 
 @pytest.mark.parametrize("name", NAMES)

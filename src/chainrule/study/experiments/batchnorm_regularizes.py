@@ -86,9 +86,9 @@ def measure(setup: Setup, seed: int) -> Outcome:
         _plain_part(setup, gaps),
     )
     notes = (
-        "Against a network without batchnorm more than noise is at work: batchnorm reaches the "
-        "same training loss in far fewer updates and with a wider gap, which only the noise of "
-        "the smallest minibatches makes up for.",
+        "Against a network without batchnorm more than noise is at work: at the same training "
+        "loss the gap with batchnorm is wider, which only the noise of the smallest minibatches "
+        "makes up for (table).",
     )
     return Outcome(parts, (_picture(setup, gaps),), (_table(setup, gaps),), notes)
 
@@ -162,7 +162,7 @@ def noise_of_means(module: nn.Module, inputs: Tensor, batch: int, seed: int) -> 
 
     Args:
         module: a network with batch normalization, in training mode.
-        inputs: (N, ...), from which minibatches are drawn without return.
+        inputs: (N, ...), from which minibatches are drawn without replacement.
         batch: examples per minibatch.
         seed: of the draws.
 
@@ -184,7 +184,7 @@ def noise_of_means(module: nn.Module, inputs: Tensor, batch: int, seed: int) -> 
 
 
 def predicted_noise(count: int, batch: int) -> float:
-    """Of the mean of ``batch`` out of ``count`` examples, drawn without return.
+    """Of the mean of ``batch`` out of ``count`` examples, drawn without replacement.
 
     Examples:
         >>> predicted_noise(100, 100), round(predicted_noise(10**9, 4), 3)
@@ -212,7 +212,7 @@ def _own_part(gaps: dict[tuple[str, int], list[float]], batch: int) -> Part:
     found = _ratio(f"gap / gap without the noise, minibatches of {batch}",
                    gaps["batchnorm", batch], gaps["without its noise", batch])  # fmt: skip
     return Part("the noise lowers the gap at the same training loss", found, at_most=_LOWER,
-                when=f"minibatches of {batch} are compared with no noise")  # fmt: skip
+                when="batchnorm is compared with itself without the noise")  # fmt: skip
 
 
 def _plain_part(setup: Setup, gaps: dict[tuple[str, int], list[float]]) -> Part:
@@ -236,26 +236,28 @@ def _ratio(name: str, above: Sequence[float], below: Sequence[float]) -> Measure
 
 
 def _picture(setup: Setup, gaps: dict[tuple[str, int], list[float]]) -> Picture:
-    batches = tuple(map(float, setup.batches))
+    places = tuple(map(float, range(len(setup.batches))))
+    names = tuple(map(str, setup.batches))
     curves = []
     for kind in ("no batchnorm", "batchnorm", "without its noise"):
         found = [mean_of(kind, gaps[kind, batch]) for batch in setup.batches]
         label = "batchnorm without its noise" if kind == "without its noise" else kind
         curves.append(
-            Curve(label, batches, tuple(one.value for one in found),
+            Curve(label, places, tuple(one.value for one in found),
                   tuple(one.low for one in found), tuple(one.high for one in found))
         )  # fmt: skip
     noise = Curve(
-        "", batches, tuple(predicted_noise(setup.examples, batch) for batch in setup.batches)
+        "", places, tuple(predicted_noise(setup.examples, batch) for batch in setup.batches)
     )
     panels = (
         Panel("Gap at the same training loss", "examples per minibatch", "gap of the loss (nats)",
-              tuple(curves), x_log=True),
+              tuple(curves), categories=names),
         Panel("Noise of the mean of a minibatch", "examples per minibatch",
-              "standard deviations of the examples", (noise,), x_log=True),
+              "standard deviations of the examples", (noise,), categories=names),
     )  # fmt: skip
     return Picture(
-        f"What batchnorm does to the gap when the training loss is {setup.aim} nats",
+        f"What batchnorm does to the gap when the training loss is {setup.aim} nats (bands: "
+        "intervals over seeds; the verdict compares seed by seed)",
         "Gap against the size of the minibatch: with batchnorm it grows with the size as the "
         "noise goes, and meets the one without noise",
         panels,
@@ -297,11 +299,12 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(statistics="all"),
     measure=measure,
     next=(
-        "minibatches of 2: every unit then gives +1 or -1 before scale and shift",
+        "take minibatches of 2: every unit then gives +1 or -1 before scale and shift",
         "chainrule train --network 'FC-64, BN, RELU, FC-10' --data digits --batch-size 4",
     ),
     references=(
-        "S. Ioffe and C. Szegedy, Batch normalization, ICML 2015",
+        "S. Ioffe and C. Szegedy, Batch normalization: accelerating deep network training by "
+        "reducing internal covariate shift, ICML 2015",
         "P. Luo et al., Towards understanding regularization in batch normalization, ICLR 2019",
         "Stanford CS231n, notes on neural networks, part 2: batch normalization",
     ),

@@ -13,7 +13,7 @@ from chainrule.gradients.numerical import step_factor
 from chainrule.study.experiment import Experiment, Outcome
 from chainrule.study.lesson import digits, generator, net
 from chainrule.study.measured import Part, mean_of, median_of, ratio_of
-from chainrule.study.picture import Panel, Picture, Table, curve
+from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 
 Loss = Callable[[float], float]
 _WRONG = 1e-2  # relative errors above this condemn a gradient, by the notes of the course
@@ -22,6 +22,7 @@ _STEPS = tuple(10.0 ** (-power / 2) for power in range(2, 25))
 _USUAL = _STEPS[8]  # 1e-5, the step that the course takes
 _SMALLER = (1e-6, 1e-3)  # so small that no second kink is likely to be near
 _BESIDE = 1e-6  # far enough from a kink for autograd to take the slope of one side
+_SHOWN = 1e-13  # least error of the lines in the picture
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -246,7 +247,7 @@ def _smooth_parts(setup: Setup, errors: dict[str, list[list[float]]]) -> tuple[P
     return (
         Part("the error of a centred difference falls with the square of the step",
              mean_of("power of the step, centred", orders["centred"]), 1.9, 2.1),
-        Part("that of a forward one with the step alone",
+        Part("that of a forward difference falls with the step",
              mean_of("power of the step, forward", orders["forward"]), 0.9, 1.1),
         Part("with the best step of each, the centred one is at least ten times as exact",
              ratio_of("least error, forward / centred", best), at_least=10),
@@ -256,7 +257,7 @@ def _smooth_parts(setup: Setup, errors: dict[str, list[list[float]]]) -> tuple[P
 def _kink_parts(setup: Setup, bent: list[KinkErrors], seeds: Sequence[int]) -> tuple[Part, ...]:
     read, usual = _between(*_SMALLER), _STEPS.index(_USUAL)
     return (
-        Part("half a step before a kink the centred one is wrong as well",
+        Part("half a step before a kink the centred one is wrong too",
              mean_of(f"relative error at h = {_USUAL:g}", [run.centred[usual] for run in bent]),
              at_least=_WRONG),
         Part("there a smaller step does not help",
@@ -292,8 +293,7 @@ def _middle(runs: Sequence[Sequence[float]]) -> list[float]:
 def _picture(errors: dict[str, list[list[float]]], bent: list[KinkErrors]) -> Picture:
     smooth = tuple(curve(name, _middle(runs), _STEPS) for name, runs in errors.items())
     lines = tuple(
-        curve(f"{name}: h^{power}", [start * (step / _STEPS[0]) ** power for step in _STEPS],
-              _STEPS, dashed=True)
+        _power(f"{name}: h^{power}", start, power)
         for name, power, start in (("forward", 1, smooth[0].y[0]), ("centred", 2, smooth[1].y[0]))
     )  # fmt: skip
     near = tuple(
@@ -301,7 +301,7 @@ def _picture(errors: dict[str, list[list[float]]], bent: list[KinkErrors]) -> Pi
         for label, runs in (
             ("forward, kink half a step ahead", [run.forward for run in bent]),
             ("centred, kink half a step ahead", [run.centred for run in bent]),
-            ("centred at the kink, from the mean of both slopes", [run.from_mean for run in bent]),
+            ("centred at the kink, off the mean slope", [run.from_mean for run in bent]),
         )
     )
     panels = (
@@ -316,6 +316,13 @@ def _picture(errors: dict[str, list[list[float]]], bent: list[KinkErrors]) -> Pi
         "Right: near a kink both stay wrong at any step",
         panels,
     )
+
+
+def _power(label: str, start: float, power: int) -> Curve:
+    """From ``start`` at the largest step down to the smallest errors there are."""
+    found = [(step, start * (step / _STEPS[0]) ** power) for step in _STEPS]
+    steps, values = zip(*((step, value) for step, value in found if value > _SHOWN), strict=True)
+    return curve(label, values, steps, dashed=True)
 
 
 def _table(setup: Setup, errors: dict[str, list[list[float]]]) -> Table:
@@ -333,8 +340,8 @@ EXPERIMENT = Experiment(
     name="centred-differences",
     title="Why centred differences in a gradient check, and do they help at kinks?",
     claim="In a gradient check take centred differences, in double precision: their error falls "
-    "with the square of the step, that of forward ones only with the step. Kinks they do not "
-    "avoid: within a step of one they are wrong, too.",
+    "with the square of the step, that of forward ones only with the step. They do not help "
+    "at kinks: within a step of one they are wrong, too.",
     hypothesis="By Taylor, (f(x + h) - f(x)) / h = f' + h f''/2 + ..., while in (f(x + h) - "
     "f(x - h)) / 2h the even terms cancel: f' + h^2 f'''/6 + .... Rounding adds about eps f / h, "
     "so that the best steps go with eps^(1/2) and eps^(1/3). With slopes L and R on the sides of "

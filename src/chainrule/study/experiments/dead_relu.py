@@ -96,8 +96,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
     notes = (
         "In the second layer dead units may come back: not by their own gradient, which is 0, but "
         "because the layer below goes on learning and their inputs move.",
-        "A leaky ReLU gets a gradient, but a small one, its slope times as large: it is not dead, "
-        "only slow, and after more steps more of its units come back.",
+        "A leaky ReLU gets a gradient, its slope times as large: it is not dead. But to learn is "
+        "not to become positive, and most of these units stay negative.",
     )
     outcomes = {"first layer": first, "second layer": second, **cures}
     return Outcome(parts, (_picture(setup, outcomes, dead),), (_chain(setup, seed),), notes)

@@ -71,7 +71,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
 
 _NOTES = (
     "Max-pooling hardly computes, but it reads the whole volume once more and writes a quarter "
-    "of it: in bytes, and so in time, it is no gift.",
+    "of it: counted in bytes moved it is not cheap.",
     "Within h of a tie the central difference steps over the kink and averages both sides: it is "
     "the check that errs there, not the gradient.",
 )
@@ -215,7 +215,7 @@ def _flows(setup: Setup, through: list[_Through]) -> tuple[Part, ...]:
         ),
         Part(
             "it does not bound activations: the largest one passes",
-            exact("largest activation behind it over that before",
+            exact("largest activation after it over that before",
                   min(one.share for one in through), "times"),
             at_least=1,
         ),
@@ -246,7 +246,7 @@ def _cost_picture(layers: tuple[LayerDescription, LayerDescription]) -> Picture:
     shares = tuple(100 * mine / its for mine, its in zip(pool, convolution, strict=True))
     panel = Panel(
         "Cost of the pooling", "counted in", "share of the convolution's (%)",
-        (Curve("", (0.0, 1.0, 2.0), shares, kind="bars"),), y_log=True, categories=kinds,
+        (Curve("", (0.0, 1.0, 2.0), shares, kind="points"),), y_log=True, categories=kinds,
     )  # fmt: skip
     words = "The share of the convolution's cost is below 1 % in FLOPs and large in bytes moved"
     return Picture("Cheap in what?", words, (panel,))
@@ -272,11 +272,11 @@ EXPERIMENT = Experiment(
     hypothesis="A window takes one comparison per input, a filter 9 C multiply-accumulates. Each "
     "upstream gradient goes to one input as it is. Where two inputs are nearer than h the largest "
     "changes between x - h and x + h, and the difference averages two slopes, 1 and 0. The "
-    "largest of numbers without bound has none.",
-    set_up="{pool} behind CONV3-{channels} on a volume of {channels} channels, {side} x {side}, "
+    "largest of unbounded numbers is unbounded.",
+    set_up="{pool} after CONV3-{channels} on a volume of {channels} channels, {side} x {side}, "
     "counted per example; central differences with h = {step} in {windows} windows of 2 x 2 whose "
-    "two largest inputs are 0.1 h or 10 h apart; and a net of two convolutions, each with {pool} "
-    "behind, on digits and on digits {factor} times as large, in float64; {runs} seeds. Next to "
+    "two largest inputs are 0.1 h or 10 h apart; and a net of two convolutions, each followed "
+    "by {pool}, on digits and on digits {factor} times as large, in float64; {runs} seeds. Next to "
     "nothing: at most 5 %.",
     setup=Setup(),
     sabotage="average pooling instead of max-pooling",

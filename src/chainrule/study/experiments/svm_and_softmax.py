@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +13,7 @@ from chainrule.study.lesson import Material, accuracy_of, digits, fit, net
 from chainrule.study.measured import Part, exact, mean_of
 from chainrule.study.picture import Panel, Picture, Table, curve
 
-_ABOVE_ZERO = math.ulp(0.0)  # the smallest number that is not 0
+_ABOVE_ZERO = 1e-45  # the smallest number of float32 that is not 0 is 1.4e-45
 _NAMES = {"svm": "SVM", "softmax": "softmax"}
 _SCALES = (1.0, 10.0, 100.0)
 
@@ -64,7 +63,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
 
 
 _NOTES = (
-    "Softmax is never content in the reals; in float32 e^-150 is 0, the probability of the right "
+    "With real numbers softmax is never content; in float32 e^-150 is 0, the probability of the right "
     "class rounds to 1, and loss and gradient are exactly 0 there, too.",
 )
 
@@ -112,7 +111,7 @@ def _softmax_parts(setup: Setup) -> tuple[Part, ...]:
     parts = []
     for gap in (setup.gap, setup.far):
         value, norm = one_example("softmax", gap, setup.classes)
-        where, when = f"right score {gap:g} above the others", f"scores are {gap:g} apart"
+        where, when = f"right score {gap:g} above the others", f"scores are {gap:g} apart in float32"
         parts += [
             Part(
                 "the softmax loss of such an example is not 0",
@@ -120,7 +119,7 @@ def _softmax_parts(setup: Setup) -> tuple[Part, ...]:
                 at_least=_ABOVE_ZERO, when=when,
             ),
             Part(
-                "its gradient pushes on",
+                "its gradient keeps pushing",
                 exact(f"norm of dL/ds, softmax loss, {where}, float32", norm),
                 at_least=_ABOVE_ZERO, when=when,
             ),
@@ -137,7 +136,7 @@ def _trained_parts(trained: dict[str, list[_Trained]]) -> tuple[Part, ...]:
             at_least=50,
         ),
         Part(
-            "with the softmax loss every one still has",
+            "with the softmax loss every example still has one",
             exact("largest share of training examples without gradient, softmax", max(softmax),
                   "%"),
             at_most=0,
@@ -229,10 +228,10 @@ EXPERIMENT = Experiment(
     title="What do SVM and softmax loss do to an example that is already right?",
     claim="The SVM loss is content once the margin is met: its loss and gradient are exactly 0, "
     "and the example teaches no more. The softmax loss never is: it always wants the right score "
-    "higher and pushes on.",
+    "higher and keeps pushing.",
     hypothesis="max(0, s_j - s_y + 1) and its slope are 0 where s_y exceeds s_j by 1. Softmax has "
-    "-log p_y > 0 and dL/ds_j = p_j > 0 at any distance, though both shrink as e^-distance, and a "
-    "float ends somewhere.",
+    "-log p_y > 0 and dL/ds_j = p_j > 0 at any distance, though both shrink as e^-distance, and "
+    "below some size a float is 0.",
     set_up="One example of {classes} classes whose right score is {gap} or {far} above the others, "
     "in float32; then {network} on digits, SGD with rate {rate}, minibatches of 64, {steps} steps, "
     "{runs} seeds with each loss. Without gradient: every dL/ds_j is exactly 0.",

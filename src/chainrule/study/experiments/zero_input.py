@@ -95,5 +95,5 @@ EXPERIMENT = Experiment(
         "chainrule flow 'FC-16, TANH, FC-10' --data digits shows the same norms for real inputs",
         "set only one pixel to zero in all examples: its column of W1 gets no gradient",
     ),
-    references=("Stanford CS231n, notes on back-propagation: the multiply gate",),
+    references=("Stanford CS231n, notes on backpropagation: the multiply gate",),
 )

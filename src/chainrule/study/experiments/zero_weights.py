@@ -74,10 +74,10 @@ def measure(setup: Setup, seed: int) -> Outcome:
     notes = (
         "A ReLU whose bias starts below 0 is 0 for every input, so that neither its incoming nor "
         "its outgoing weights ever get a gradient: the short answer, that random biases break the "
-        "symmetry, forgets it.",
+        "symmetry, leaves this out.",
         "After two steps row j of W1 is h_j (1 - h_j^2) times one common vector (tanh): the units "
-        "differ in length only and look at the same direction of the input; the bends of tanh and "
-        "sigmoid have to part them later.",
+        "differ in length only and look at the same direction of the input; only the curvature of "
+        "tanh and sigmoid separates them, later.",
     )
     return Outcome(parts, (_picture(setup, drawn),), (_table(setup, drawn, seeds),), notes)
 
@@ -153,7 +153,7 @@ def one_direction(weight: Tensor) -> float:
 def _same(equal: dict[str, list[_Run]]) -> Part:
     most = max(max(run.distinct) for runs in equal.values() for run in runs)
     return Part(
-        "with equal biases too all units of a layer stay the same",
+        "with equal biases all units of a layer stay the same",
         exact("largest number of distinct units, any activation", most, "units"),
         at_most=1,
     )
@@ -180,8 +180,8 @@ def _picture(setup: Setup, drawn: dict[str, list[_Run]]) -> Picture:
     steps = [*range(0, setup.steps, _EVERY), setup.steps]
     grown = Panel(
         "Units that differ", "step", "distinct units (mean of the runs)",
-        tuple(curve(_NAMES[name], _means([run.distinct for run in runs]), steps)
-              for name, runs in drawn.items()),
+        tuple(curve(_NAMES[name], _means([run.distinct for run in runs]), steps,
+                    dashed=name == "SIGMOID") for name, runs in drawn.items()),
         marks=((setup.units, "all"), (1, "all the same")),
     )  # fmt: skip
     parted = Panel(
@@ -195,7 +195,7 @@ def _picture(setup: Setup, drawn: dict[str, list[_Run]]) -> Picture:
     slept = Panel(
         "ReLU: each run", "units that start with a negative bias", "distinct units at the end",
         (Curve("measured", tuple(map(float, asleep)), tuple(map(float, distinct)), kind="points"),
-         curve("one zero row for all of them",
+         curve("those with a negative bias stay the same",
                [setup.units - count + (count > 0) for count in range(setup.units + 1)],
                range(setup.units + 1), dashed=True)),
     )  # fmt: skip
@@ -221,7 +221,7 @@ def _table(setup: Setup, drawn: dict[str, list[_Run]], seeds: range) -> Table:
             mean_of("", [run.accuracy for run in runs]).value, mean_of("", usual).value,
         ))  # fmt: skip
     heads = ("units", "squared norm of W1 along one direction (%)", "held-back accuracy (%)",
-             "the same from usual weights (%)")  # fmt: skip
+             "the same from PyTorch's weights (%)")  # fmt: skip
     return Table(heads, tuple(rows))
 
 
@@ -235,7 +235,7 @@ def _usual(setup: Setup, activation: str, seed: int) -> float:
 EXPERIMENT = Experiment(
     name="zero-weights",
     title="Do random biases break the symmetry of zero weights?",
-    claim="Units of a layer that start with the same weights and biases stay the same for ever. "
+    claim="Units of a layer that start with the same weights and biases stay the same forever. "
     "Random biases are enough to break that symmetry, even where all weights start at zero.",
     hypothesis="Row j of dL/dW1 is f'(b_j) times the upstream gradient of unit j times the input. "
     "Different biases give different outputs f(b_j), hence different outgoing weights after one "
@@ -251,13 +251,13 @@ EXPERIMENT = Experiment(
     measure=measure,
     next=(
         "chainrule train 'FC-16, RELU, FC-10' --data digits --initialization zeros, then "
-        "chainrule flow last: symmetric units by name",
+        "chainrule flow last names the symmetric units",
         "start with weights of standard deviation 1e-3 instead of 0: how few random numbers are "
         "enough for the ReLU?",
     ),
     references=(
         "Stanford CS231n, notes on neural networks, part 2: weight initialization",
-        "Goodfellow, Bengio and Courville, Deep Learning, 2016, section 8.4: parameter "
+        "I. Goodfellow, Y. Bengio and A. Courville, Deep Learning, 2016, section 8.4: parameter "
         "initialization strategies",
     ),
 )
