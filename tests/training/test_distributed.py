@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import chainrule
+from chainrule.errors import RecipeError
 from chainrule.record.store import RunStore
 from chainrule.training.data.load import load_data
 from chainrule.training.distributed import World, piece
@@ -32,10 +33,10 @@ SETTINGS: dict[str, Any] = {
     "augment": "crop=1,cutout=2",
     "update_rule": "momentum",
     "learning_rate": 0.1,
-    "sync_batchnorm": True,
     "clip_norm": 5.0,
     "weight_decay": 1e-3,
 }
+TOGETHER = {"sync_batchnorm": True}  # which is refused to one process
 
 
 def _torchrun(runs: Path, *options: str, processes: int = 2, **told: Any) -> str:
@@ -63,7 +64,7 @@ def _weights(runs: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     alone = chainrule.train(runs=tmp_path / "alone", **SETTINGS)
-    _torchrun(tmp_path / "two", settings=SETTINGS)
+    _torchrun(tmp_path / "two", settings=SETTINGS | TOGETHER)
     found = [json.loads((tmp_path / f"two/rank-{rank}.json").read_text()) for rank in (0, 1)]
     assert found[0] == found[1]
     assert len(RunStore(tmp_path / "two").runs().runs) == 1
@@ -86,7 +87,7 @@ def test_a_lost_process_costs_no_more_than_the_steps_since_the_last_checkpoint(
 ) -> None:
     settings = SETTINGS | {"checkpoint_every": 4, "epochs": 2}
     alone = chainrule.train(runs=tmp_path / "alone", **settings)
-    _torchrun(tmp_path / "two", "--max-restarts", "1", settings=settings, dies=7)
+    _torchrun(tmp_path / "two", "--max-restarts", "1", settings=settings | TOGETHER, dies=7)
     runs = RunStore(tmp_path / "two").runs().runs
     assert [run.ended for run in runs] == ["finished"]
     events = {event.kind: event.message for event in RunStore(tmp_path / "two").events("last")}
@@ -113,6 +114,13 @@ def test_sharded_processes_train_as_one_and_go_on_after_a_loss(tmp_path: Path) -
         np.testing.assert_allclose(got, np.array(series), rtol=5e-3, atol=1e-4, err_msg=name)
     for name, value in _weights(tmp_path / "alone").items():
         torch.testing.assert_close(_weights(tmp_path / "two")[name], value, rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("setting", ["sharded", "sync_batchnorm"])
+def test_one_process_is_told_what_it_lacks(setting: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=f"{setting} wants several processes, got 1: .*torchrun"):
+        chainrule.train(runs=tmp_path, **SETTINGS | {setting: True})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

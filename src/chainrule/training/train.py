@@ -82,6 +82,8 @@ def train(
         torch.manual_seed(chosen.seed)
         with here.together():
             record = _record(runs, resume, here)
+            if record is None:
+                _refuse_alone(chosen, here)
             dataset = prepare_data(chosen, data if isinstance(data, Dataset) else None)
             chosen = resolve_recipe(
                 chosen if record is None else make_recipe(record.recipe), dataset
@@ -166,6 +168,16 @@ def _refuse_settings(recipe: Recipe | None, settings: dict[str, Any]) -> None:
             "resume goes on with the run's own recipe: leave out "
             f"{', '.join(sorted(settings)) or 'recipe'}"
         )
+
+
+def _refuse_alone(recipe: Recipe, here: World) -> None:
+    """What is asked of several processes would do nothing in one; a run that goes on may be."""
+    for setting in ("sharded", "sync_batchnorm"):
+        if getattr(recipe, setting) and here.size == 1:
+            raise RecipeError(
+                f"{setting} wants several processes, got 1: start them with torchrun "
+                "--nproc-per-node 2 -m chainrule train ..., or leave it out"
+            )
 
 
 def _resumable(record: RunRecord) -> RunRecord:
