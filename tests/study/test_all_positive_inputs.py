@@ -47,13 +47,19 @@ def test_signs_by_loops() -> None:
 
 
 @pytest.mark.parametrize("lift", [0.0, 1.0])
-def test_descent_by_its_closed_form(lift: float) -> None:
-    """w_t = w* - (I - rate H)^t w*, for a start at 0 and H the mean of x x^T."""
+def test_descent_one_example_after_the_other(lift: float) -> None:
+    """w - w* is multiplied by I - rate x x^T in each step, for a start at 0."""
     places, inputs, _ = zigzag(lift, steps=9)
-    x = inputs.double().numpy()
-    hessian = x.T @ x / len(x)
-    shrink = np.eye(2) - 1.8 / np.linalg.eigvalsh(hessian)[-1] * hessian
-    best = np.array([1.0, -1.0])
+    x, best = inputs.double().numpy(), np.array([1.0, -1.0])
+    rate, left = 1.5 / (x**2).sum(1).max(), -best
     for t, place in enumerate(places):
-        expected = best - np.linalg.matrix_power(shrink, t) @ best
-        np.testing.assert_allclose(place, expected, atol=1e-5)
+        np.testing.assert_allclose(place, best + left, atol=1e-5)
+        row = x[t % len(x)]
+        left = left - rate * row * (row @ left)
+
+
+def test_the_path_of_positive_inputs_goes_up_or_down_in_both_weights() -> None:
+    ways = {lift: np.diff(np.array(zigzag(lift)[0]), axis=0) for lift in (0.0, 1.0)}
+    products = {lift: way[:, 0] * way[:, 1] for lift, way in ways.items()}
+    assert (products[1.0] >= 0).all()
+    assert (products[0.0] < 0).any()

@@ -285,7 +285,8 @@ EXPERIMENT = Experiment(
     name="batchnorm-regularizes",
     title="Does batch normalization regularize?",
     claim="Batch normalization also regularizes: an example is normalized by the statistics of "
-    "the minibatch that it happens to be in, and that noise does what dropout does.",
+    "the minibatch that it happens to be in, and that noise, like that of dropout, narrows "
+    "the gap.",
     hypothesis="The mean of B of N examples has a standard deviation of sqrt((N - B) / (N - 1) / "
     "B) of theirs: half of it for B = 4, nearly nothing for large minibatches. With the noise the "
     "gap between training and validation should be smaller, the more so the smaller B.",
@@ -300,7 +301,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     next=(
         "take minibatches of 2: every unit then gives +1 or -1 before scale and shift",
-        "chainrule train --network 'FC-64, BN, RELU, FC-10' --data digits --batch-size 4",
+        "chainrule train 'FC-64, BN, RELU, FC-10' --data digits --batch-size 4",
     ),
     references=(
         "S. Ioffe and C. Szegedy, Batch normalization: accelerating deep network training by "

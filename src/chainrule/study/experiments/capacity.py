@@ -251,8 +251,9 @@ def _table(setup: Setup, runs: Sequence[Decomposed]) -> Table:
         for what in ("bias", "variance", "error", "fitted")
     ]
     rows = tuple(zip(setup.widths, *columns, strict=True))
-    return Table(("hidden units", "squared bias", "variance", "sum", "training accuracy (share)"),
-                 rows)
+    return Table(
+        ("hidden units", "squared bias", "variance", "sum", "training accuracy (share)"), rows
+    )
 
 
 EXPERIMENT = Experiment(
@@ -275,13 +276,14 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(steps=1),
     measure=measure,
     next=(
-        "chainrule train --network 'FC-256, RELU, FC-10' --data digits --limit 100",
-        "flip a fifth of the training classes: the variance at the width that just fits grows most",
+        "chainrule train 'FC-256, RELU, FC-10' --data digits --limit 100",
+        "flip a fifth of the training labels: at which width does the variance grow most?",
     ),
     references=(
         "S. Geman, E. Bienenstock and R. Doursat, Neural networks and the bias/variance dilemma, "
         "Neural Computation 4, 1992",
-        "B. Neal et al., A modern take on the bias-variance tradeoff in neural networks, arXiv 2018",
+        "B. Neal et al., A modern take on the bias-variance tradeoff in neural networks, "
+        "arXiv 2018",
         "M. Belkin et al., Reconciling modern machine-learning practice and the classical "
         "bias-variance trade-off, PNAS 116, 2019",
     ),

@@ -356,7 +356,7 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(dtype="float32"),
     measure=measure,
     next=(
-        "chainrule check 'FC-16, RELU, FC-10' --data digits tells kinks and mistakes apart",
+        "chainrule check 'FC-16, RELU, FC-10' --input 64 tells kinks and mistakes apart",
         "(4 D(h/2) - D(h)) / 3 of two centred differences D has an error of the fourth order",
     ),
     references=(

@@ -87,7 +87,7 @@ def measure(setup: Setup, seed: int) -> Outcome:
              exact("largest change of its weights and bias", max(run.moved for run in first)),
              at_most=0, when=_FIRST),
         _stays(first, _FIRST),
-        _stays(second, "the layer below it goes on learning"),
+        _stays(second, "the unit sits in the second layer, and the layer below goes on learning"),
         _alive(cures),
         *(_comes_back(setup, cure, runs) for cure, runs in cures.items()),
         _maxout(setup, seeds),
@@ -282,8 +282,8 @@ EXPERIMENT = Experiment(
     "comes from above. Leaky ReLU and ELU have a slope below 0 as well; of the pieces of a maxout "
     "unit one is always the largest and gets the gradient.",
     set_up="[FC-{width}, {activation}] x 2, FC-10 on digits, SGD, {runs} seeds. The biases of "
-    "{lowered} units of a layer are lowered until no input of these units exceeds -{margin} for any "
-    "training image; then {steps} steps with rate {rate}; the same with {leaky} and {elu}. "
+    "{lowered} units of a layer are lowered until no input of these units exceeds -{margin} for "
+    "any training image; then {steps} steps with rate {rate}; the same with {leaky} and {elu}. "
     "Apart from that, {rate_steps} steps from the usual start with rates from {low_rate} to "
     "{high_rate} and above.",
     setup=Setup(),

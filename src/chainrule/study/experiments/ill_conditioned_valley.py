@@ -309,8 +309,8 @@ EXPERIMENT = Experiment(
         "chainrule curvature 'FC-16, RELU, FC-10' --data digits: the valley of a real network",
     ),
     references=(
-        "B. T. Polyak, Some methods of speeding up the convergence of iteration methods, USSR Computational Mathematics and Mathematical "
-        "Physics, 1964",
+        "B. T. Polyak, Some methods of speeding up the convergence of iteration methods, "
+        "USSR Computational Mathematics and Mathematical Physics, 1964",
         "J. Duchi, E. Hazan and Y. Singer, Adaptive subgradient methods, JMLR 2011",
         "Stanford CS231n, notes on neural networks, part 3: parameter updates",
     ),

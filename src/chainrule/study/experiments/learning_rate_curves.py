@@ -171,7 +171,8 @@ def _picture(noisy: _Curves, clean: _Curves) -> Picture:
     close = {name: noisy[name] for name in ("good", "high")}
     panels = tuple(
         Panel(title, "epoch", "loss (nats)",
-              tuple(_drawn(name, runs) for name, runs in curves.items()), y_log=True)
+              tuple(_drawn(name, runs) for name, runs in curves.items()),
+              y_log=curves is not close)
         for title, curves in (("Some labels at random: all four rates", noisy),
                               ("The same: good and high", close), ("Clean labels", clean))
     )  # fmt: skip
@@ -189,7 +190,13 @@ def _table(noisy: _Curves, clean: _Curves) -> Table:
         for name, runs in curves.items():
             means = [sum(column) / len(column) for column in zip(*runs, strict=True)]
             rows.append((labels, name, means[0], means[1], means[-1]))
-    heads = ("labels", "rate", "loss at the start (nats)", "in the first epoch", "in the last epoch")
+    heads = (
+        "labels",
+        "rate",
+        "loss at the start (nats)",
+        "in the first epoch",
+        "in the last epoch",
+    )
     return Table(heads, tuple(rows))
 
 

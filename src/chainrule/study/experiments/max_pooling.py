@@ -283,7 +283,7 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(pool="AVGPOOL2"),
     measure=measure,
     next=(
-        "chainrule check 'CONV3-4, POOL2, FC-10' --input 1x8x8 tells kinks from wrong gradients",
+        "chainrule check 'CONV3-4, POOL2, FC-10' --input 1,8,8 tells kinks from wrong gradients",
         "pool 3 x 3 with stride 2: one input can be the largest of several windows, and gets the "
         "sum of their gradients",
     ),

@@ -219,8 +219,8 @@ EXPERIMENT = Experiment(
     title="How near is the gradient of a minibatch to the full gradient?",
     claim="The gradient of a minibatch approximates the gradient over all examples: it is right "
     "on average, its error falls as 1/sqrt(B), and a small minibatch already points the same way.",
-    hypothesis="The mean of B examples drawn with replacement has the covariance of one divided by B: "
-    "the relative error is sqrt(trace of covariance / B) / |g|. The cosine is about "
+    hypothesis="The mean of B examples drawn with replacement has the covariance of one divided by "
+    "B: the relative error is sqrt(trace of covariance / B) / |g|. The cosine is about "
     "1 / sqrt(1 + error^2): it is good while the full gradient is long, and no longer when "
     "training has made it short.",
     set_up="{network} on digits: gradients of all examples one by one, then {draws} minibatches of "

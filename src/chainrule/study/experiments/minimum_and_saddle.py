@@ -191,12 +191,12 @@ def _always(
 
 def _momentum_at_saddle(setup: Setup, at_saddle: dict[str, Tensor]) -> tuple[Part, ...]:
     cases = (
-        ("momentum, on the line", "it starts exactly on the saddle's stable line"),
-        ("momentum, beside the line", f"it starts {setup.beside:g} beside the saddle's "
+        ("momentum, on the line", "momentum starts exactly on the saddle's stable line"),
+        ("momentum, beside the line", f"momentum starts {setup.beside:g} beside the saddle's "
          "stable line"),
     )  # fmt: skip
     return tuple(
-        Part("momentum leaves the saddle",
+        Part("it leaves the saddle",
              median_of(f"{name}: steps until it has left", steps_to_leave(at_saddle[name]),
                        "steps"), at_most=setup.steps, when=when)
         for name, when in cases
@@ -286,7 +286,7 @@ def _table(at_saddle: dict[str, Tensor]) -> Table:
 
 EXPERIMENT = Experiment(
     name="minimum-and-saddle",
-    title="Local minimum and saddle: where does descent get stuck?",
+    title="Local minimum and saddle: who gets stuck?",
     claim="Where the gradient is zero, gradient descent gets stuck: at a local minimum and at a "
     "saddle. A little noise, such as that of minibatches, or momentum escapes from the saddle, and "
     "momentum can roll out of a shallow local minimum.",
@@ -298,8 +298,8 @@ EXPERIMENT = Experiment(
     "and a top at {hill}; gradient descent with rate {rate}, with momentum {momentum}, and with "
     "noise of standard deviation {noise} in the gradient; {steps} steps from {runs} starts: at "
     "the saddle exactly on the stable line or {beside} beside it; in the valley about x = {far}, "
-    "and about {near}, hardly higher than the top. Stuck: within 0.001 at the end; left: farther than "
-    "0.5.",
+    "and about {near}, hardly higher than the top. Stuck: within 0.001 at the end; left: farther "
+    "than 0.5.",
     setup=Setup(),
     sabotage="the noise has standard deviation 0",
     sabotaged=Setup(noise=0.0),

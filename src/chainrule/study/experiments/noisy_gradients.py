@@ -229,10 +229,11 @@ def _real(squares: dict[str, list[list[float]]]) -> tuple[Part, ...]:
         ("falling rate", "a falling rate ends nearer on digits"),
         ("larger minibatch", "larger minibatches end nearer on digits"),
     )
+    constant = squares["constant rate"]
     return tuple(
         Part(says, ratio_of(f"excess loss with the constant rate over {name}",
                             [_last(one) / _last(other)
-                             for one, other in zip(squares["constant rate"], squares[name], strict=True)]),
+                             for one, other in zip(constant, squares[name], strict=True)]),
              at_least=2)
         for name, says in clauses
     )  # fmt: skip
@@ -312,7 +313,7 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(fall_after=1e9, digits_fall=1e9),
     measure=measure,
     next=(
-        "chainrule train 'FC-10' --data digits --schedule cosine beside --schedule constant",
+        "chainrule train 'FC-10' --data digits --schedule cosine, then with --schedule constant",
         "let the rate fall as 1/(1 + step/20)^2: it stops before it has arrived",
     ),
     references=(

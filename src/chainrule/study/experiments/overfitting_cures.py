@@ -172,7 +172,8 @@ def _parts(name: str, runs: list[Found], plain: list[Found]) -> tuple[Part, ...]
     accuracy = _paired(f"{name}: change of the validation accuracy", runs, plain,
                        lambda run: run.accuracy, "points")  # fmt: skip
     return (
-        Part("the gap of the loss narrows", gap, at_most=-_NARROWER, when=f"{name} is judged by the gap"),
+        Part("the gap of the loss narrows", gap, at_most=-_NARROWER,
+             when=f"{name} is judged by the gap"),
         Part("the validation accuracy rises", accuracy, at_least=_BETTER,
              when=f"{name} is judged by the accuracy"),
     )  # fmt: skip
@@ -243,7 +244,7 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(validation="training"),
     measure=measure,
     next=(
-        "chainrule train --network 'FC-64, RELU, DROPOUT(0.5), FC-10' --data digits --limit 100",
+        "chainrule train 'FC-64, RELU, DROPOUT(0.5), FC-10' --data digits --limit 100",
         "combine two cures, say augmentation and dropout: do their effects add up?",
     ),
     references=(

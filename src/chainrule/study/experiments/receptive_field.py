@@ -226,7 +226,7 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(dilation=2),
     measure=measure,
     next=(
-        "chainrule describe vgg16 --input 3x224x224 has the field of every layer of a large net",
+        "chainrule describe vgg16 --input 3,224,224 has the field of every layer of a large net",
         "with dilation d the kernel spans d(k - 1) + 1: put that in place of k and try again",
     ),
     references=(

@@ -117,7 +117,7 @@ def _race(setup: Setup, case: Case, seed: int) -> _Race:
 
 
 def _tried(setup: Setup, case: Case, rate: float, seed: int, best: int) -> tuple[int, float, float]:
-    """Steps of two runs together, the last error, the rate; ended where behind the best."""
+    """Steps of two runs together, the last error, the rate; ended where slower than the best."""
     steps, error = steps_to(setup, case, rate, seed + _OWN, min(best, setup.limit))
     if steps >= min(best, setup.limit):
         return 2 * setup.limit, error, rate
@@ -156,8 +156,10 @@ def _part(setup: Setup, rival: Case, slow: _Race, fast: _Race) -> Part:
 def _rivals_name(rival: Case) -> str:
     """For the verdict: of sigmoid nets the depth decides, of the others nothing does."""
     name = _NAMES[rival.activation]
-    return f"the rival is a {rival.network} {name} net" if name == "sigmoid" else (
-        f"the rival is a {name} net"
+    return (
+        f"the rival is a {rival.network} {name} net"
+        if name == "sigmoid"
+        else (f"the rival is a {name} net")
     )
 
 

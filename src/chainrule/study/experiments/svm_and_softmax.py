@@ -63,8 +63,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
 
 
 _NOTES = (
-    "With real numbers softmax is never content; in float32 e^-150 is 0, the probability of the right "
-    "class rounds to 1, and loss and gradient are exactly 0 there, too.",
+    "With real numbers softmax is never content; in float32 e^-150 is 0, the probability of the "
+    "right class rounds to 1, and loss and gradient are exactly 0 there, too.",
 )
 
 
@@ -111,7 +111,10 @@ def _softmax_parts(setup: Setup) -> tuple[Part, ...]:
     parts = []
     for gap in (setup.gap, setup.far):
         value, norm = one_example("softmax", gap, setup.classes)
-        where, when = f"right score {gap:g} above the others", f"scores are {gap:g} apart in float32"
+        where, when = (
+            f"right score {gap:g} above the others",
+            f"scores are {gap:g} apart in float32",
+        )
         parts += [
             Part(
                 "the softmax loss of such an example is not 0",

@@ -54,6 +54,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
 _NOTES = (
     "On images of 8 x 8 a 7 x 7 filter sees nearly everything in one layer, and one layer "
     "trains sooner than three: what the stack saves in weights it must make up in steps.",
+    "These few steps are less than one pass over the data: they tell who is ahead early, not who "
+    "is better in the end.",
 )
 
 
@@ -70,7 +72,7 @@ def weights_per_square(setup: Setup, described: Description) -> float:
 
 
 def field(described: Description) -> int:
-    """Height of what a unit behind a stack sees, in pixels."""
+    """Height of what a unit after a stack sees, in pixels."""
     found = described.layers[-1].receptive_field
     assert found is not None
     assert found.size is not None
@@ -117,7 +119,7 @@ def _accuracy(setup: Setup, trained: dict[str, list[list[float]]]) -> Part:
     return Part(
         "the three are at least as accurate",
         mean_of("accuracy on held-back digits, three less one, seed by seed",
-                [mine - its for mine, its in zip(three, one, strict=True)], "%"),
+                [mine - its for mine, its in zip(three, one, strict=True)], "points"),
         at_least=0,
         when=f"accuracy on digits after {setup.steps} steps is compared",
     )  # fmt: skip
@@ -174,7 +176,7 @@ EXPERIMENT = Experiment(
     "deeper stack is more accurate was found on large images with long training; it need not "
     "show on small ones.",
     set_up="CONV1-{channels}, RELU, then three convolutions of {kernel} x {kernel} or one of 7 x 7 "
-    "with RELU behind each, POOL2, FC-10, on digits; Adam with rate {rate}, minibatches of "
+    "with RELU after each, POOL2, FC-10, on digits; Adam with rate {rate}, minibatches of "
     "{batch}, {steps} steps, {runs} seeds. At least as accurate: the 95 % interval of the paired "
     "difference lies at or above 0.",
     setup=Setup(),
@@ -182,7 +184,8 @@ EXPERIMENT = Experiment(
     sabotaged=Setup(kernel=5),
     measure=measure,
     next=(
-        "train ten times as long: most nets catch up, but with so few channels some never start",
+        "train ten times as long: the three catch up, but with so few channels some nets "
+        "never start",
         "chainrule compare 'INPUT 32x32x16, [CONV3-16, RELU] x 3' 'INPUT 32x32x16, CONV7-16, RELU'",
     ),
     references=(

@@ -75,7 +75,12 @@ def measure(setup: Setup, seed: int) -> Outcome:
     }  # fmt: skip
     parts = (
         _formula(runs),
-        _vanishes("it vanishes through sigmoid units, even from Xavier's weights", runs, "SIGMOID", "xavier"),
+        _vanishes(
+            "it vanishes through sigmoid units, even from Xavier's weights",
+            runs,
+            "SIGMOID",
+            "xavier",
+        ),
         _vanishes("it vanishes where the weights are too small", runs, "RELU", "small"),
         *(_explodes(setup, runs, activation) for activation in _ACTIVATIONS),
         *_kept(runs, (("TANH", "xavier"), ("RELU", "he"), ("RELU", "xavier"))),
@@ -145,8 +150,8 @@ def _formula(runs: Runs) -> Part:
     apart = (math.log(one.ratio / math.prod(one.gains)) for some in runs.values() for one in some)
     return Part(
         "the product of the layer gains predicts it (within a factor of 2)",
-        exact("largest factor between measured and predicted, all runs", math.exp(max(map(abs, apart))),
-              "times"),
+        exact("largest factor between measured and predicted, all runs",
+              math.exp(max(map(abs, apart))), "times"),
         at_most=2,
     )  # fmt: skip
 
