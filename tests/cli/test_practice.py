@@ -121,7 +121,7 @@ def test_export_never_writes_over_what_is_there(tmp_path: Path) -> None:
     before = file.read_text()
     refused = chainrule(*words, "--seed", "5")
     assert refused.returncode == 2
-    assert "is there already and stays" in refused.stderr
+    assert "are there already, not written over" in refused.stderr
     assert file.read_text() == before
     assert chainrule(*words, "--seed", "5", "--force").returncode == 0
     assert file.read_text() != before
@@ -142,7 +142,7 @@ def test_export_asks_on_a_terminal(tmp_path: Path) -> None:
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 0
-    assert "write over it?" in out
+    assert "write over?" in out
     assert file.read_text() != "mine"
 
 
@@ -164,7 +164,7 @@ def test_variants_for_a_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--topic", "activation-volums"], "did you mean 'activation-volumes'?; topics: "),
+        (["--topic", "activation-volums"], "did you mean 'activation-volumes'? (chainrule pr"),
         (["--topic", "qq"], "topic 'qq' is not known; topics: activation-volumes, "),
         (["--count", "0"], "count got 0, wants a whole number from 1"),
         (["--count", "0", "--json"], "count got 0, wants a whole number from 1"),
@@ -176,7 +176,10 @@ def test_variants_for_a_class(tmp_path: Path) -> None:
         (["export", "quiz.pdf"], "does not tell the format"),
         (["export", "quiz.md", "--students", "nobody.txt"], "students 'nobody.txt' cannot be read"),
         (["export", "quiz.md", "--count", "0"], "count got 0"),
-        (["scores"], "no runs are kept in 'runs'"),
+        (["scores"], "no scores are kept in 'runs': chainrule practice makes the first"),
+        (["--topic", "losses", "scores"], "--topic stands before scores, where it does nothing"),
+        (["--question", "layer-volume:²:1"], "wants family:level:seed"),
+        (["--question", "layer-volume:1:" + "9" * 5000], "wants family:level:seed"),
         (["check", "--topic", "x"], "topic 'x' is not known"),
     ],
 )

@@ -39,7 +39,8 @@ def _question(
     mistakes: tuple[Mistake, ...] = (),
     figure: Picture | None = None,
 ) -> Question:
-    text = 'What is 50 % of `w_1` * {2} & <b> \\ $x$ #1 ~ ^ | "Zoë" × 2 → ∞ [a](b)?'
+    text = "In lines:\n`a = 1`\n"
+    text += 'What is 50 % of `w_1` * {2} & <b> \\ $x$ #1 ~ ^ | "Zoë" × 2 → ∞ [a](b)?'
     return Question(
         "kind:1:7", "losses", "kind", 1, 7, text, ("natural logarithm, `ln`",), options, expected,
         mistakes, ("1_000 * 2", "so `2`"), Proof("the answer is", "counting", 1), "zero-input",
@@ -192,9 +193,41 @@ def test_students_have_variants_of_their_own(tmp_path: Path) -> None:
     assert len({item.seed for item in exams}) == len(names)
     assert exam("Quiz", 3, 5, ["parameters"], student="Ada") == exams[0]
     files = files_of(exams, tmp_path / "quiz.md", "markdown")
-    assert len(files) == 2 * len(names)
+    assert len(files) == 2 * len(names)  # none is written over by another
     assert all(path.parent == tmp_path for path in files)
     assert tmp_path / "quiz-ada-2.md" in files
+
+
+def test_a_student_called_as_the_key_of_another(tmp_path: Path) -> None:
+    exams = [exam("Quiz", 1, 5, ["parameters"], student=name) for name in ("Sam", "Sam Key")]
+    files = files_of(exams, tmp_path / "q.tex", "latex")
+    names = sorted(path.name for path in files)
+    assert names == ["q-sam-key-2-key.tex", "q-sam-key-2.tex", "q-sam-key.tex", "q-sam.tex"]
+    assert "Key: " in files[tmp_path / "q-sam-key.tex"].decode()
+
+
+def test_options_in_brackets_are_no_labels_of_latex(tmp_path: Path) -> None:
+    options = tuple(Option(text, text == "[1, 2]", "so") for text in ("[1, 2]", "[3]", "[4]"))
+    one = Exam("Quiz", (_question(Choice(("a",), 3), options),))
+    for content in files_of([one], tmp_path / "q.tex", "latex").values():
+        assert not re.search(r"\\item\s*\[", content.decode())
+
+
+def test_lines_of_a_question_stay_lines(tmp_path: Path) -> None:
+    one = Exam("Quiz", (_question(Number(1)),))
+    wanted = {"markdown": "In lines:  \n`a = 1`  \n", "latex": "lines:\\newline\n\\texttt{a = 1}",
+              "moodle-xml": "In lines:&lt;br", "prairielearn": "In lines:<br/>",
+              "ipynb": "In lines:  \\n"}  # fmt: skip
+    for kind, words in wanted.items():
+        texts = [c.decode() for c in files_of([one], tmp_path / "q", kind).values()]
+        assert any(words in text for text in texts), kind
+
+
+def test_keys_name_options_by_their_letters(tmp_path: Path) -> None:
+    for kind in FORMATS:
+        (key,) = [c.decode() for p, c in files_of([ALL], tmp_path / "q", kind).items()
+                  if "key" in p.name]  # fmt: skip
+        assert "not (b)" in key, kind
 
 
 @pytest.mark.parametrize(

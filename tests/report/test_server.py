@@ -62,6 +62,7 @@ def test_a_whole_session(served: PracticeServer) -> None:
     form = _form(page)
     unreadable = _post(served, answer="???", **form)
     assert "no penalty" in unreadable
+    assert 'value="???"' in unreadable or "radio" in unreadable  # not to be typed again
     told = _post(served, answer=waiting.expected.text, **form)
     assert "<h1>Right</h1>" in told
     assert "Proof" in told

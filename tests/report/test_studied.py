@@ -15,7 +15,7 @@ from chainrule.report.studied import measured_words, wanted_words
 from chainrule.report.studied_pictures import moves, picture_file, studied_picture
 from chainrule.report.text import text
 from chainrule.study.experiment import StudyResult
-from chainrule.study.measured import Measured, Part, exact, verdict
+from chainrule.study.measured import Measured, Part, exact, verdict, worst_of
 from chainrule.study.picture import Curve, Landscape, Panel, Picture, Table, curve
 
 GRID = tuple(np.linspace(-1, 1, 9))
@@ -97,6 +97,9 @@ def test_draws_what_may_come(panel: Panel) -> None:
         (exact("n", 0.0), "0"),
         (exact("n", math.inf, "steps"), "inf steps"),
         (Measured("n", 12.34, 10.0, 14.7, "%", 5), "12.34 % (10 to 14.7; 5 runs)"),
+        (worst_of("n", [0.0] * 5), "0 (worst of 5 runs)"),
+        (worst_of("n", [3, 1], "pixels", largest=False), "1 pixels (worst of 2 runs)"),
+        (worst_of("n", [0.5]), "0.5"),
     ],
 )
 def test_numbers_in_words(found: Measured, words: str) -> None:
@@ -118,7 +121,8 @@ def test_bounds_in_words(bounds: dict[str, float], words: str) -> None:
 
 def test_page_and_text_hold_everything() -> None:
     parts = (Part("it is <so>", exact("n", 3, "steps"), at_least=1),
-             Part("deep", exact("m", 0), at_least=1, when="at depth 9"))  # fmt: skip
+             Part("deep", exact("m", 0), at_least=1, when="at depth 9"),
+             Part("on this machine", exact("time", 2), at_least=1, beside=True))  # fmt: skip
     answer = StudyResult(
         "name", "A title?", "The claim & more.", "Because.", "On digits.", "nothing", parts,
         verdict(parts), (MOVING,), (Table(("run", "loss"), (("a", 1.5),)),), ("a note",),
@@ -126,7 +130,7 @@ def test_page_and_text_hold_everything() -> None:
     )  # fmt: skip
     shown, written = text(answer), page(answer)
     for word in ("A title?", "claim", "✓", "✗", "at depth 9", "at least 1", "3 steps", "1.5",
-                 "a note", "a step", "a paper", "does not hold when at depth 9"):  # fmt: skip
+                 "a note", "a step", "a paper", "on this machine (not counted)", "does not hold when at depth 9"):  # fmt: skip
         assert word in shown, word
         assert word.lower() in written.lower(), word
     assert "it is &lt;so&gt;" in written

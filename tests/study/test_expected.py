@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chainrule.errors import StudyError
 from chainrule.study.practice.expected import (
@@ -42,7 +47,14 @@ RIGHT: list[tuple[Expected, str]] = [
     (SEVERAL, "ac"), (SEVERAL, "A,C"), (Choice((), 4, several=True), "none"),
     (ONE, "b"), (ONE, "(b)"), (ONE, "B."), (ONE, "260 parameters"), (ONE, "260"),
     (ONE, "10*(25+1)"), (Choice(("d",), 4, texts=("b", "d", "a", "c")), "d"),
-    (Number(0.0012), "1.2e-3"),
+    (Number(0.0012), "1.2e-3"), (Number(2.769), "2,769"), (Number(2.769), "2.769"),
+    (Number(2769), "2,769"), (Number(14928, "bytes"), "14.58 KiB"),
+    (Number(40.96, "MB"), "40.96 MB"),
+    (VOLUME, "h=32, w=32, c=10"), (Vector((37.0, 3.0, -15.0, 15.0)), "[[37,3],[-15,15]]"),
+    (Vector((0.125, -0.9)), "[0,125; -0,9]"), (Vector((0.125, -0.9)), "0.125 and -0.9"),
+    (ONE, "(b) 260 parameters"), (ONE, "[b]"), (ONE, "b!"), (ONE, "answer b"),
+    (SEVERAL, "[a, c]"), (SEVERAL, "a & c"), (Choice(("a", "b"), 2, several=True), "all"),
+    (Truth(False), "falsch"), (Truth(False), "does not hold"),
 ]  # fmt: skip
 
 
@@ -57,7 +69,7 @@ def test_right(expected: Expected, typed: str) -> None:
     [
         (Number(260), "261"), (Number(260), "260.4"), (Number(0.5), "0.51"), (Number(0.0), "0.01"),
         (Number(0.0012), "0.001"),
-        (Number(33.0, "%"), "0.33"), (VOLUME, "32x32x11"), (VOLUME, "32x10x32"), (VOLUME, "10240"),
+        (Number(33.0, "%"), "0.33"), (VOLUME, "32x32x11"), (VOLUME, "32x10x32"),
         (Vector((1.0, -0.5)), "1, 0.5"), (Truth(True), "false"), (GATE, "1[z1>z2]*d1"),
         (GATE, "d1"), (GATE, "0"), (SEVERAL, "a"), (SEVERAL, "a, b, c"), (SEVERAL, "none"),
         (ONE, "a"), (ONE, "250 parameters"), (ONE, "250"), (ONE, "10"),
@@ -73,6 +85,19 @@ def test_wrong(expected: Expected, typed: str) -> None:
         (Number(260), "many", "no number"),
         (VOLUME, "big", "wants whole numbers such as 32x32x10"),
         (VOLUME, "32.5x3x3", "wants whole numbers"),
+        (VOLUME, "10240", "has 1 sizes, wants height"),
+        (VOLUME, "32x32", "has 2 sizes, wants height x width x channels"),
+        (VOLUME, "9" * 500, "characters long"),
+        (Vector((1.0,)), "1," * 500, "characters long"),
+        (SEVERAL, "and" * 19 + "!", "wants all"),
+        (SEVERAL, "add", "wants all letters"),
+        (ONE, "a" * 10_000, "wants a letter"),
+        (GATE, "1e400", "has no value"),
+        (GATE, "9**999", "has no value"),
+        (GATE, "1" + " " * 20_000 + "x", "characters long"),
+        (GATE, "[" + "<" * 390, "cannot be read"),
+        (GATE, "-" * 390, "cannot be read"),
+        (GATE, "d1+" * 130, "cannot be read"),
         (Vector((1.0, 2.0)), "1", "has 1 numbers, wants 2"),
         (Truth(True), "perhaps", "wants true or false"),
         (GATE, "1[z2>z1]*d2", "names 'd2', wants only z1, z2, d1"),
@@ -84,9 +109,29 @@ def test_wrong(expected: Expected, typed: str) -> None:
     ],
 )
 def test_unreadable(expected: Expected, typed: str, words: str) -> None:
+    start = time.perf_counter()
     with pytest.raises(StudyError) as caught:
         expected.grade(typed)
     assert words in str(caught.value)
+    assert time.perf_counter() - start < 5  # some patterns take for ever on short texts
+
+
+@pytest.mark.parametrize(
+    ("expected", "typed"),
+    [(GATE, "9^9^9^9"), (GATE, "(d1)" * 90), (SEVERAL, "a " * 29 + "!")],
+)
+def test_comes_to_an_end(expected: Expected, typed: str) -> None:
+    start = time.perf_counter()
+    assert not expected.grade(typed).right
+    assert time.perf_counter() - start < 5
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=80) | st.text("abcd (),&z12<>[]{}^*+-/=and", max_size=60))
+def test_whatever_is_typed_is_read_or_refused_in_words(typed: str) -> None:
+    for expected in (Number(260), VOLUME, Vector((1.0, 2.0)), Truth(True), GATE, SEVERAL, ONE):
+        with contextlib.suppress(StudyError):
+            assert isinstance(expected.grade(typed).right, bool)
 
 
 @pytest.mark.parametrize("expected", list({id(item): item for item, _ in RIGHT}.values()))

@@ -107,6 +107,42 @@ def test_weak_topics_are_asked_more_often(book: ScoreBook) -> None:
     assert topics["activation-volumes"] > 30  # 21/22 to 1/22 by weight
 
 
+def test_a_family_that_was_asked_for_is_kept_to(book: ScoreBook) -> None:
+    session = Session(book, Settings(topics=("svm-loss", "parameters"), count=12))
+    families = set()
+    for _ in range(12):
+        question = session.next()
+        assert question is not None
+        families.add(question.family)
+        session.skip()
+    assert families <= {"svm-loss", "layer-parameters", "network-parameters"}
+
+
+def test_an_answer_is_not_written_over_from_another_window(book: ScoreBook) -> None:
+    first, second = Session(book, TWO), Session(book, TWO)
+    question = first.next()
+    same = second.next()
+    assert question is not None
+    assert same is not None
+    assert same.id == question.id
+    first.answer(question.expected.text)
+    second.skip()
+    assert second.done == 1
+    assert book.questions(first.name)[0].correct
+    while first.next() is not None:
+        first.skip()
+    assert second.next() is None
+    assert len(book.questions(first.name)) == TWO.count
+
+
+def test_a_session_of_another_version_is_given_up(book: ScoreBook) -> None:
+    old = book.begin(TWO.to_dict())
+    book.ask(old, "gone-family:1:2", "gone")
+    session = Session(book, TWO)
+    assert not session.resumed
+    assert session.next() is not None
+
+
 def test_weakness() -> None:
     assert weakness(TopicScore("x", 2, 0)) > weakness(None) > weakness(TopicScore("x", 2, 2))
 
@@ -114,7 +150,7 @@ def test_weakness() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (Settings(topics=("activation-volums",)), r"did you mean 'activation-volumes'\?; topics: "),
+        (Settings(topics=("activation-volums",)), r"did you mean 'activation-volumes'\? \("),
         (Settings(count=0), "count got 0, wants a whole number from 1"),
         (Settings(count=10**6), "count got 1000000"),
         (Settings(level=4), "level got 4, wants 1"),

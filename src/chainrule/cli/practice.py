@@ -59,6 +59,7 @@ def practice(
     from chainrule.study.practice.session import Settings
 
     if context.invoked_subcommand is not None:
+        _nothing_before(context)
         return None
     if question is not None or json_output or html is not None:
         wanted = 1 if count is None else count
@@ -66,6 +67,24 @@ def practice(
         return 0
     settings = Settings(tuple(topic or ()), level, 10 if count is None else count, seed, exam)
     return _ask(settings, runs, afresh)
+
+
+def _nothing_before(context: typer.Context) -> None:
+    """Options stand behind the subcommand; before it they would do nothing.
+
+    Raises:
+        StudyError: there is one.
+    """
+    from chainrule.errors import StudyError
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{ {'json_output': 'json'}.get(name, name).replace('_', '-') }"
+            raise StudyError(
+                f"{option} stands before {context.invoked_subcommand}, where it does nothing: "
+                f"write chainrule practice {context.invoked_subcommand} {option} ..."
+            )
 
 
 def _questions(
@@ -106,7 +125,8 @@ def _ask(settings: Settings, runs: Path, afresh: bool) -> int:
 
     session = Session(_book(runs), settings, afresh=afresh)
     if session.resumed:
-        typer.echo(f"going on after {session.done} of {settings.count} (--afresh begins anew)\n")
+        typer.echo(f"going on after {session.done} of {settings.count} (--afresh begins anew)")
+    typer.echo(f"type {_WORDS}\n")
     try:
         whole = _one_after_the_other(session)
     except KeyboardInterrupt:
@@ -158,7 +178,7 @@ def _answered(session: Session, console: Any) -> bool:
             session.skip()
             return True
         if given in ("?", "help"):
-            console.print(f"wants {question.expected.form} ({_WORDS})", style="dim", markup=False)
+            console.print(f"wants {question.expected.form}", style="dim", markup=False)
             continue
         try:
             grade = session.answer(given)
@@ -226,10 +246,13 @@ def topics_command(json_output: AsJson = False) -> None:
 @practice_app.command("scores")
 def scores_command(runs: Folder = RUNS, json_output: AsJson = False) -> None:
     """How you do in each topic, the weakest first."""
+    from chainrule.errors import StudyError
     from chainrule.record.scores import ScoreBook
-    from chainrule.record.store import RunStore
+    from chainrule.record.store import FILE, RunStore
     from chainrule.report.terminal import show
 
+    if not (runs / FILE).exists():
+        raise StudyError(f"no scores are kept in '{runs}': chainrule practice makes the first")
     table = ScoreBook(RunStore(runs)).table()
     if json_output:
         typer.echo(json.dumps(table.to_dict()))
@@ -323,9 +346,10 @@ def _may_overwrite(there: list[Path]) -> None:
     """
     from chainrule.errors import StudyError
 
-    more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-    if sys.stdin.isatty() and typer.confirm(f"'{there[0]}'{more} is there already: write over it?"):
+    names = f"'{there[0]}'" + (f" and {len(there) - 1} more" if len(there) > 1 else "")
+    verb = "are" if len(there) > 1 else "is"
+    if sys.stdin.isatty() and typer.confirm(f"{names} {verb} there already: write over?"):
         return
     raise StudyError(
-        f"'{there[0]}'{more} is there already and stays: choose another file, or --force"
+        f"{names} {verb} there already, not written over: choose another file, or --force"
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 from chainrule.errors import ShapeError
 
+_MOST_BITS = 4096  # of a power of numbers that is written out
+
 Dim = int | str
 Shape = tuple[Dim, ...]
 
@@ -240,7 +242,7 @@ def power(base: Expr, exponent: Expr) -> Expr:
         return number(1, base.shape)
     if base.kind == "indicator" and _number(exponent) and exponent.data > 0:
         return base
-    if base.kind == "number" and _whole(exponent) and (base.data or exponent.data > 0):
+    if base.kind == "number" and _whole(exponent) and _bounded(base, exponent):
         return number(base.data ** int(exponent.data), base.shape)
     if base.kind == "power" and _whole(base.args[1]) and _whole(exponent):
         return power(base.args[0], mul(base.args[1], exponent))
@@ -249,6 +251,13 @@ def power(base: Expr, exponent: Expr) -> Expr:
     if base.kind == "sqrt" and exponent == number(2):
         return base.args[0]
     return Expr("power", (base, exponent), broadcast([base.shape, exponent.shape]))
+
+
+def _bounded(base: Expr, exponent: Expr) -> bool:
+    """Whether the power is a number that can be written out: not 1/0, and not 9^9^9^9."""
+    digits = max(base.data.numerator.bit_length(), base.data.denominator.bit_length())
+    exists = bool(base.data or exponent.data > 0)
+    return exists and digits * abs(exponent.data) <= _MOST_BITS
 
 
 def _whole(node: Expr) -> bool:

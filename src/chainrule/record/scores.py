@@ -65,6 +65,7 @@ class ScoreBook:
         >>> session = book.begin({"count": 1})
         >>> number = book.ask(session, "layer-volume:1:7", "activation-volumes")
         >>> book.answer(number, "32x32x10", True)
+        True
         >>> book.table().topics
         (TopicScore(topic='activation-volumes', answered=1, correct=1),)
     """
@@ -109,13 +110,15 @@ class ScoreBook:
             )
         return int(cursor.lastrowid or 0)
 
-    def answer(self, number: int, given: str, correct: bool) -> None:
-        """Write down what was answered."""
+    def answer(self, number: int, given: str, correct: bool) -> bool:
+        """Write down what was answered; False where it has been answered elsewhere already."""
         with self.database.write() as connection:
-            connection.execute(
-                "UPDATE practice_questions SET given = ?, correct = ? WHERE number = ?",
+            cursor = connection.execute(
+                "UPDATE practice_questions SET given = ?, correct = ? "
+                "WHERE number = ? AND given IS NULL",
                 (given, int(correct), number),
             )
+        return cursor.rowcount == 1
 
     def questions(self, session: str) -> tuple[Asked, ...]:
         """The questions of a session, in order."""

@@ -51,7 +51,7 @@ def code_html(text: str) -> Markup:
         Markup("<code>{}</code>").format(piece) if place % 2 else Markup.escape(piece)
         for place, piece in enumerate(pieces)
     ]
-    return Markup("").join(made)
+    return Markup("").join(made).replace("\n", Markup("<br/>\n"))
 
 
 def asked(question: Question) -> RenderableType:
@@ -64,7 +64,9 @@ def asked(question: Question) -> RenderableType:
     for letter, option in zip(LETTERS, question.options, strict=False):
         parts.append(Text.assemble(f"  ({letter}) ", coded(option.text)))
     if question.conventions:
-        parts += [Text(""), Text("; ".join(question.conventions), style="dim")]
+        conventions = coded("; ".join(question.conventions))
+        conventions.stylize("dim")
+        parts += [Text(""), conventions]
     return Group(*parts)
 
 
@@ -239,6 +241,7 @@ def question_html(
         ],
         solution=[code_html(step) for step in question.solution],
         answer=code_html(question.answer_text),
+        conventions=code_html("; ".join(question.conventions)),
         figure=figure,
         folded=folded,
         listed=listed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs
 from markupsafe import Markup
 
 from chainrule._version import __version__
-from chainrule.errors import ChainruleError, RunError, StudyError
+from chainrule.errors import RunError, StudyError
 from chainrule.report.page import html, render
 from chainrule.report.practised import question_html
 from chainrule.study.practice.expected import LETTERS, Choice, Grade
@@ -80,7 +81,7 @@ class PracticeServer:
                 return _page(f"{result.correct} of {len(result.answered)} right", html(result))
             return self._asking(question)
 
-    def _asking(self, question: Question, problem: str = "") -> str:
+    def _asking(self, question: Question, problem: str = "", typed: str = "") -> str:
         settings = self.session.settings
         body = render(
             "asking.html",
@@ -92,6 +93,7 @@ class PracticeServer:
             several=isinstance(question.expected, Choice) and question.expected.several,
             form=question.expected.form,
             problem=problem,
+            typed=typed,
             token=self.token,
             id=question.id,
         )
@@ -108,10 +110,11 @@ class PracticeServer:
                 self.session.skip()
                 grade = None
             else:
+                given = _given(question, form)
                 try:
-                    grade = self.session.answer(_given(question, form))
+                    grade = self.session.answer(given)
                 except StudyError as error:
-                    return self._asking(question, f"{error} (no penalty)")
+                    return self._asking(question, f"{error} (no penalty)", given)
             return self._told(question, grade)
 
     def _told(self, question: Question, grade: Grade | None) -> str:
@@ -164,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, make: Any) -> None:
         try:
             page = make()
-        except ChainruleError as error:
+        except Exception as error:  # noqa: BLE001 - a page says so, whatever it is
             page = _page("Something went wrong", str(Markup("<p>{}</p>").format(error)))
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, page)
             return
@@ -180,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _form(self) -> dict[str, list[str]] | None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > _MOST_BYTES:
+        if not re.fullmatch(r"[0-9]{1,5}", length) or int(length) > _MOST_BYTES:
             return None
         body = self.rfile.read(int(length)).decode("utf-8", "replace")
         return parse_qs(body, keep_blank_values=True)

@@ -15,7 +15,7 @@ from chainrule.report.studied_pictures import moves, studied_picture
 from chainrule.report.terminal import facts, renderable
 from chainrule.report.words import duration, number
 from chainrule.study.experiment import StudyList, StudyResult, StudyResults
-from chainrule.study.measured import Measured, Part
+from chainrule.study.measured import WORST, Measured, Part
 from chainrule.study.picture import Table
 
 _MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -29,10 +29,14 @@ def measured_words(found: Measured) -> str:
     Examples:
         >>> measured_words(Measured("fall", 12.34, 10.0, 14.7, "%", 5))
         '12.34 % (10 to 14.7; 5 runs)'
+        >>> measured_words(Measured("largest gradient", 0.0, 0.0, 0.0, runs=5, spread=WORST))
+        '0 (worst of 5 runs)'
     """
     unit = f" {found.unit}" if found.unit else ""
     if found.runs == 1:
         return f"{_short(found.value)}{unit}"
+    if found.spread == WORST:
+        return f"{_short(found.value)}{unit} (worst of {found.runs} runs)"
     spread = f"{_short(found.low)} to {_short(found.high)}; {found.runs} runs"
     return f"{_short(found.value)}{unit} ({spread})"
 
@@ -58,7 +62,7 @@ def part_cells(part: Part) -> tuple[str, str, str, str]:
     """Mark, statement, measurement and bound in words."""
     says = f"{part.when}: {part.says}" if part.when else part.says
     if part.beside:
-        says += " (told beside)"
+        says += " (not counted)"
     return _MARKS[part.status], says, _named(part.measured), wanted_words(part)
 
 

@@ -38,7 +38,9 @@ def study(name: str | None = None, *, seed: int = 0, sabotaged: bool = False) ->
         return listed()
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise StudyError(f"seed got {seed!r}, wants a whole number from 0 to 2^31 - 1")
-    return run(experiment(name), seed=seed, sabotaged=sabotaged)
+    with same_random_state():  # what an import draws is not the program's either
+        found = experiment(name)
+    return run(found, seed=seed, sabotaged=sabotaged)
 
 
 def listed() -> StudyList:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from chainrule.report.exam.markdown import picture_name
 from chainrule.report.studied_pictures import picture_file
 from chainrule.study.practice.exam import Exam
+from chainrule.study.practice.expected import LETTERS
 from chainrule.study.practice.question import Question
 
 Files = dict[str, bytes]
@@ -44,11 +46,11 @@ def latex(exam: Exam, name: str) -> Files:
     for number, question in enumerate(exam.questions, 1):
         picture = ""
         if question.figure is not None:
-            picture = f"{name}-{number}.pdf"
+            picture = picture_name(name, number, "pdf")
             files[picture] = picture_file(question.figure, "pdf")
-        body.append(r"\item " + _asked(question, picture) + "\n\\vspace{2cm}\n")
+        body.append(r"\item{} " + _asked(question, picture) + "\n\\vspace{2cm}\n")
     files[f"{name}.tex"] = _document(exam, "", body).encode()
-    solved = [r"\item " + _asked(item, "") + _solved(item) for item in exam.questions]
+    solved = [r"\item{} " + _asked(item, "") + _solved(item) for item in exam.questions]
     files[f"{name}-key.tex"] = _document(exam, "Key: ", solved).encode()
     return files
 
@@ -65,7 +67,7 @@ def _asked(question: Question, picture: str) -> str:
     if picture:
         lines.append(f"\\par\\includegraphics[width=.8\\linewidth]{{{picture}}}")
     if question.options:
-        options = "\n".join(rf"\item {escaped(option.text)}" for option in question.options)
+        options = "\n".join(rf"\item{{}} {escaped(option.text)}" for option in question.options)
         lines.append(f"\\begin{{enumerate}}[label=(\\alph*)]\n{options}\n\\end{{enumerate}}")
     if question.conventions:
         lines.append(rf"\par\textit{{{escaped('; '.join(question.conventions))}}}")
@@ -73,8 +75,12 @@ def _asked(question: Question, picture: str) -> str:
 
 
 def _solved(question: Question) -> str:
-    steps = "\n".join(rf"\item {escaped(step)}" for step in question.solution)
-    wrong = "\n".join(rf"\item {escaped(item.why)}" for item in question.options if not item.right)
+    steps = "\n".join(rf"\item{{}} {escaped(step)}" for step in question.solution)
+    wrong = "\n".join(
+        rf"\item{{}} not ({letter}): {escaped(option.why)}"
+        for letter, option in zip(LETTERS, question.options, strict=False)
+        if not option.right
+    )
     parts = [
         rf"\par\textbf{{{escaped(question.answer_text)}}}",
         f"\\begin{{itemize}}\n{steps}\n\\end{{itemize}}",
@@ -92,6 +98,10 @@ def escaped(text: str) -> str:
         >>> escaped("50 % of `w_1`")
         '50 \\\\% of \\\\texttt{w\\\\_1}'
     """
+    return "\\newline\n".join(_line(line) for line in text.splitlines())
+
+
+def _line(text: str) -> str:
     pieces = re.split(r"`([^`]*)`", " ".join(text.split()))
     return "".join(
         rf"\texttt{{{_plain(piece)}}}" if place % 2 else _plain(piece)

@@ -24,10 +24,10 @@ def markdown(exam: Exam, name: str) -> Files:
     for number, question in enumerate(exam.questions, 1):
         lines += [f"## {number}.", "", *asked(question)]
         if question.figure is not None:
-            picture = f"{name}-{number}.svg"
+            picture = picture_name(name, number, "svg")
             files[picture] = picture_file(question.figure, "svg")
             lines += [f"![{escaped(question.figure.words)}]({picture})", ""]
-        lines += [f"Answer ({question.expected.form}): ", ""]
+        lines += [f"Answer ({escaped(question.expected.form)}): ", ""]
     files[f"{name}.md"] = "\n".join(lines).encode()
     files[f"{name}-key.md"] = key(exam).encode()
     return files
@@ -40,7 +40,7 @@ def key(exam: Exam) -> str:
         lines += [f"## {number}. {question.topic} (level {question.level})", ""]
         lines += [*asked(question), f"**{escaped(question.answer_text)}**", ""]
         lines += [f"{place}. {escaped(step)}" for place, step in enumerate(question.solution, 1)]
-        lines += ["", *_refuted(question)]
+        lines += ["", *refuted(question)]
         proof = f"{question.proof.way}: {question.proof.claim}"
         lines += [f"Proof: {escaped(proof)}.", ""]
         if question.experiment:
@@ -61,7 +61,14 @@ def asked(question: Question) -> list[str]:
     return lines
 
 
-def _refuted(question: Question) -> list[str]:
+def picture_name(name: str, number: int, kind: str) -> str:
+    """The file of a question's picture, in letters that need no escaping anywhere."""
+    plain = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in name)
+    return f"{plain}-figure-{number}.{kind}"
+
+
+def refuted(question: Question) -> list[str]:
+    """Why each wrong option is wrong, by its letter."""
     pairs = zip(LETTERS, question.options, strict=False)
     lines = [f"- not ({letter}): {escaped(item.why)}" for letter, item in pairs if not item.right]
     return [*lines, ""] if lines else []
@@ -78,6 +85,10 @@ def escaped(text: str) -> str:
         >>> escaped("2*3 is `a*b`")
         '2\\\\*3 is `a*b`'
     """
+    return "  \n".join(_line(line) for line in text.splitlines())  # two spaces break a line
+
+
+def _line(text: str) -> str:
     pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
     return "".join(
         piece if piece.startswith("`") else re.sub(r"([\\*_{}\[\]<>#|~$])", r"\\\1", piece)

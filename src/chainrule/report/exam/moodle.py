@@ -31,8 +31,9 @@ def moodle(exam: Exam, name: str) -> Files:
     """
     quiz = Element("quiz")
     category = _sub(quiz, "question", type="category")
-    title = exam.title.replace("/", "//")  # a single one would begin a category inside
-    _text(_sub(category, "category"), f"$course$/top/{_allowed(title)}")
+    names = [name for name in (exam.title, exam.student) if name]
+    path = "/".join(name.replace("/", "//") for name in names)  # a single one begins a category
+    _text(_sub(category, "category"), f"$course$/top/{path}")
     for number, question in enumerate(exam.questions, 1):
         quiz.append(_question(question, f"{number:02d} {question.topic} ({question.id})"))
     ElementTree.indent(quiz)
@@ -90,7 +91,8 @@ def _gaps(question: Question) -> str:
 
 
 def _margin(value: float, close: float) -> float:
-    return max(abs(value) * close, close * 1e-1)
+    """The largest difference that is right, as ``Number.grade`` has it."""
+    return abs(value) * close if value else close * 1e-1
 
 
 def _feedback(question: Question) -> Element:
@@ -104,7 +106,7 @@ def _feedback(question: Question) -> Element:
 def _choices(options: tuple[Option, ...], several: bool) -> Element:
     made = Element("question", type="multichoice")
     _sub(made, "single").text = "false" if several else "true"
-    _sub(made, "shuffleanswers").text = "true"
+    _sub(made, "shuffleanswers").text = "false"  # the key speaks of letters
     _sub(made, "answernumbering").text = "abc"
     right = sum(option.right for option in options)
     wrong = len(options) - right

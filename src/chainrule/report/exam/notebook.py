@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from chainrule.report.exam.markdown import asked, escaped
+from chainrule.report.exam.markdown import asked, escaped, refuted
 from chainrule.report.studied_pictures import picture_file
 from chainrule.study.practice.exam import Exam
 from chainrule.study.practice.question import Question
@@ -36,7 +36,7 @@ def _asked(question: Question, number: int) -> dict[str, Any]:
     lines = [f"## {number}.", "", *asked(question)]
     if question.figure is not None:
         lines += [f"![{escaped(question.figure.words)}](attachment:figure.png)", ""]
-    lines.append(f"Answer: {question.expected.form}")
+    lines.append(f"Answer: {escaped(question.expected.form)}")
     cell = _markdown(f"question-{number}", "\n".join(lines))
     if question.figure is not None:
         picture = base64.b64encode(picture_file(question.figure, "png")).decode()
@@ -46,7 +46,7 @@ def _asked(question: Question, number: int) -> dict[str, Any]:
 
 def _solution(question: Question) -> str:
     steps = [f"{place}. {escaped(step)}" for place, step in enumerate(question.solution, 1)]
-    wrong = [f"- {escaped(option.why)}" for option in question.options if not option.right]
+    wrong = refuted(question)
     proof = f"Proof: {escaped(question.proof.way)}."
     return "\n".join([f"**{escaped(question.answer_text)}**", "", *steps, "", *wrong, "", proof])
 

@@ -40,7 +40,7 @@ def prairielearn(exam: Exam, name: str) -> Files:
         files[f"{folder}/question.html"] = _html(question).encode()
         if question.figure is not None:
             files[f"{folder}/clientFilesQuestion/figure.png"] = picture_file(question.figure, "png")
-    files[f"assessment/{name}/infoAssessment.json"] = _json(_assessment(exam, listed))
+    files[f"assessments/{name}/infoAssessment.json"] = _json(_assessment(exam, name, listed))
     return files
 
 
@@ -61,13 +61,13 @@ def _graded(question: Question) -> bool:
     return not isinstance(question.expected, Formula) or bool(options_of(question))
 
 
-def _assessment(exam: Exam, listed: list[dict[str, object]]) -> dict[str, object]:
+def _assessment(exam: Exam, name: str, listed: list[dict[str, object]]) -> dict[str, object]:
     return {
         "uuid": str(uuid.uuid5(_NAMES, f"{exam.title}:{exam.student}:{exam.seed}")),
-        "type": "Homework",
-        "title": exam.title,
-        "set": "Homework",
-        "number": "1",
+        "type": "Exam",
+        "title": f"{exam.title}, {exam.student}" if exam.student else exam.title,
+        "set": "Exam",
+        "number": name,
         "zones": [{"questions": listed}],
     }
 
@@ -95,7 +95,10 @@ def _input(question: Question) -> str:
     if isinstance(expected, Number):
         return _number("answer", expected.value, expected.close)
     if isinstance(expected, Vector):
-        each = [_number(f"answer{n}", v, expected.close) for n, v in enumerate(expected.values, 1)]
+        each = [
+            _number(f"answer{place}", value, expected.close, f"number {place}")
+            for place, value in enumerate(expected.values, 1)
+        ]
         return "\n".join(each)
     if isinstance(expected, Volume):
         pairs = zip(expected.axes, expected.sizes, strict=True)
@@ -108,22 +111,27 @@ def _input(question: Question) -> str:
         both = (Option("true", expected.value, ""), Option("false", not expected.value, ""))
         return _choices(both, "pl-multiple-choice", 'order="fixed"')
     if isinstance(expected, Choice) and expected.several:
-        return _choices(options_of(question), "pl-checkbox", 'partial-credit="net-correct"')
+        return _choices(
+            options_of(question), "pl-checkbox", 'order="fixed" partial-credit="net-correct"'
+        )
     options = options_of(question)
     if not options:  # a person grades it
         return '<pl-rich-text-editor file-name="answer.html"></pl-rich-text-editor>'
-    return _choices(options, "pl-multiple-choice", "")
+    return _choices(options, "pl-multiple-choice", 'order="fixed"')
 
 
-def _number(name: str, value: float, close: float | None) -> str:
+def _number(name: str, value: float, close: float | None, label: str = "") -> str:
+    named = f' label="{label}"' if label else ""
     if isinstance(value, int) and close is None:
         return (
-            f'<pl-integer-input answers-name="{name}" correct-answer="{value}"></pl-integer-input>'
+            f'<pl-integer-input answers-name="{name}"{named} correct-answer="{value}">'
+            "</pl-integer-input>"
         )
     share = 5e-3 if close is None else close
+    floor = 1e-12 if value else share / 10
     return (
-        f'<pl-number-input answers-name="{name}" correct-answer="{value:.10g}" '
-        f'comparison="relabs" rtol="{share:g}" atol="{share / 10:g}"></pl-number-input>'
+        f'<pl-number-input answers-name="{name}"{named} correct-answer="{value:.10g}" '
+        f'comparison="relabs" rtol="{share:g}" atol="{floor:g}"></pl-number-input>'
     )
 
 

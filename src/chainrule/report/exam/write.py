@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 from chainrule.errors import StudyError, suggestion
@@ -63,23 +64,28 @@ def files_of(exams: Sequence[Exam], path: Path, kind: str) -> dict[Path, bytes]:
     found: dict[Path, bytes] = {}
     stem = path.name if kind == "prairielearn" else path.stem
     folder = path if kind == "prairielearn" else path.parent
-    taken: set[str] = set()
     for exam in exams:
         name = slug(stem) if kind == "prairielearn" else stem
         if exam.student:
-            name = _free(f"{name}-{slug(exam.student)}", taken)
-        made = FORMATS[kind](exam, name)
+            name = f"{name}-{slug(exam.student)}"
+        made = _apart(exam, name, kind, {path.relative_to(folder) for path in found})
         found |= {folder / file: content for file, content in made.items()}
     return found
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """A name of its own: two students may be called alike, or differ in signs only."""
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name}-{number}", number + 1
-    taken.add(free)
-    return free
+def _apart(exam: Exam, name: str, kind: str, taken: set[Path]) -> dict[Path, bytes]:
+    """The files of an exam under names of their own.
+
+    Two students may be called alike or differ in signs only, and one may be called as the key or
+    a picture of another; endings do not count, since a .tex becomes a .pdf.
+    """
+    stems = {file.with_suffix("") for file in taken}
+    for number in count(1):
+        tried = name if number == 1 else f"{name}-{number}"
+        made = {Path(file): content for file, content in FORMATS[kind](exam, tried).items()}
+        if not stems & {file.with_suffix("") for file in made}:
+            return made
+    raise AssertionError("counting has come to an end")
 
 
 def slug(text: str) -> str:

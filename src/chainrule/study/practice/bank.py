@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from random import Random
 
+from chainrule.analysis.tracer import same_random_state
 from chainrule.answer import Answer
 from chainrule.errors import StudyError, suggestion
 from chainrule.study.practice.making import make
@@ -57,7 +59,8 @@ def topic_list() -> TopicList:
 @lru_cache(maxsize=1)
 def all_families() -> tuple[Family, ...]:
     """Every family, in the order of the course."""
-    modules = (importlib.import_module(f"{__package__}.families.{name}") for name in MODULES)
+    with same_random_state():  # what an import draws is not the program's
+        modules = [importlib.import_module(f"{__package__}.families.{name}") for name in MODULES]
     return tuple(item for module in modules for item in module.FAMILIES)
 
 
@@ -100,7 +103,11 @@ def _known(name: str) -> str:
     known = (*topics(), *(item.name for item in all_families()))
     if word not in known:
         near = suggestion(word, known)
-        raise StudyError(f"topic '{name}' is not known{near}; topics: {', '.join(topics())}")
+        listed = "" if near else f"; topics: {', '.join(topics())}"
+        raise StudyError(
+            f"topic '{name}' is not known{near or listed}"
+            + (f" (chainrule practice topics lists all {len(topics())})" if near else "")
+        )
     return word
 
 
@@ -179,16 +186,23 @@ def practice(
     return tuple(draw(count, seed, wanted, level))
 
 
-def draw_weighted(weights: Mapping[str, float], drawn: Random, level: int | None) -> Question:
+def draw_weighted(
+    weights: Mapping[str, float],
+    drawn: Random,
+    wanted: Sequence[str] = (),
+    level: int | None = None,
+) -> Question:
     """One question, whose topic is drawn by weight.
 
     Args:
         weights: by topic; at least one above 0.
         drawn: random numbers.
+        wanted: names of topics or families; () for all.
         level: 1 to 3; None for any.
     """
     topic = drawn.choices(list(weights), list(weights.values()))[0]
-    return make(*_place(drawn.choice(families([topic], level)), level, drawn))
+    pool = [item for item in families(wanted, level) if item.topic == topic]
+    return make(*_place(drawn.choice(pool), level, drawn))
 
 
 def question(name: str) -> Question:
@@ -197,11 +211,11 @@ def question(name: str) -> Question:
     Raises:
         StudyError: it is none.
     """
-    parts = name.split(":")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts[1:]):
-        raise StudyError(f"question '{name}' is not known: wants family:level:seed")
-    found = [item for item in all_families() if item.name == parts[0]]
+    parts = re.fullmatch(r"([\w-]+):([0-9]):([0-9]{1,10})", name.strip())
+    if parts is None:
+        raise StudyError(f"question '{name[:60]}' is not known: wants family:level:seed")
+    found = [item for item in all_families() if item.name == parts[1]]
     if not found:
-        near = suggestion(parts[0], [item.name for item in all_families()])
-        raise StudyError(f"family '{parts[0]}' is not known{near}")
-    return make(found[0], int(parts[1]), int(parts[2]))
+        near = suggestion(parts[1], [item.name for item in all_families()])
+        raise StudyError(f"family '{parts[1]}' is not known{near}")
+    return make(found[0], int(parts[2]), int(parts[3]))

@@ -90,13 +90,22 @@ class Session:
         self.book, self.settings = book, settings
         plain = settings.to_dict()
         found = book.unfinished(plain)
-        if found is not None and afresh:
+        if found is not None and (afresh or not self._can_go_on(found)):
             book.finish(found)
             found = None
         self.resumed = found is not None
         self.name = found or book.begin(plain)
         self._asked: list[Asked] = list(book.questions(self.name))
         self._waiting: Question | None = None
+
+    def _can_go_on(self, name: str) -> bool:
+        """Whether its questions still exist: it may be of another version."""
+        try:
+            for item in self.book.questions(name):
+                question(item.question)
+        except StudyError:
+            return False
+        return True
 
     @property
     def done(self) -> int:
@@ -106,6 +115,7 @@ class Session:
     def next(self) -> Question | None:
         """The question that waits for an answer, else a new one; None at the end."""
         if self._waiting is None:
+            self._asked = list(self.book.questions(self.name))  # another window may have answered
             if self._asked and self._asked[-1].given is None:
                 self._waiting = question(self._asked[-1].question)
             elif self.done < self.settings.count:
@@ -123,7 +133,7 @@ class Session:
         known = {item.question for item in self._asked}
         drawn = SystemRandom()
         for _ in range(20):  # the same question twice in a session bores
-            found = draw_weighted(self._weights(), drawn, told.level)
+            found = draw_weighted(self._weights(), drawn, told.topics, told.level)
             if found.id not in known:
                 break
         return found
@@ -152,9 +162,8 @@ class Session:
         self._keep(SKIPPED, False)
 
     def _keep(self, given: str, correct: bool) -> None:
-        last = self._asked[-1]
-        self.book.answer(last.number, given, correct)
-        self._asked[-1] = Asked(last.number, last.question, last.topic, given, correct)
+        self.book.answer(self._asked[-1].number, given, correct)
+        self._asked = list(self.book.questions(self.name))
         self._waiting = None
 
     def result(self) -> SessionResult:

@@ -30,9 +30,34 @@ class Truth(Expected):
 
     def grade(self, given: str) -> Grade:
         word = given.strip().strip(".!").lower()
-        if word in ("true", "t", "yes", "y", "right", "correct", "1", "wahr", "it holds", "holds"):
+        if word in (
+            "true",
+            "t",
+            "yes",
+            "y",
+            "right",
+            "correct",
+            "1",
+            "wahr",
+            "it holds",
+            "holds",
+            "ja",
+        ):
             said = True
-        elif word in ("false", "f", "no", "n", "wrong", "incorrect", "0", "not true"):
+        elif word in (
+            "false",
+            "f",
+            "no",
+            "n",
+            "wrong",
+            "incorrect",
+            "0",
+            "not true",
+            "falsch",
+            "does not hold",
+            "it does not hold",
+            "nein",
+        ):
             said = False
         else:
             raise StudyError(f"answer '{given.strip()}' cannot be read: wants true or false")
@@ -77,27 +102,41 @@ class Choice(Expected):
         return Grade(given, ", ".join(letters) or "none", letters == self.letters)
 
     def _letters(self, given: str) -> tuple[str, ...]:
-        word = given.strip().lower().strip("().")
-        if self.several and word in ("none", "none of them", "-", "no one"):
+        word = " ".join(given.lower().split()).strip("!. ")
+        if self.several and word in ("none", "none of them", "none of these", "-", "no one"):
             return ()
+        if self.several and word in ("all", "all of them", "all of these"):
+            return tuple(LETTERS[: self.options])
         typed = self._typed(given)
         if typed is not None:
             return (LETTERS[typed],)
-        found = re.findall(r"[a-z]", re.sub(r"\band\b", " ", word))
-        spoken = len(word) <= _MOST_LETTERS and re.fullmatch(
-            r"(\(?[a-z]\)?[\s,;.&+/]*(and)?\s*)+", word
-        )
+        found = self._listed(word)
+        if found is None:
+            raise StudyError(f"answer '{given.strip()[:60]}' cannot be read: wants {self.form}")
+        if not self.several and len(found) > 1:
+            raise StudyError(f"answer '{given.strip()[:60]}' has several letters, wants one")
+        return tuple(sorted(found))
+
+    def _listed(self, word: str) -> set[str] | None:
+        """The letters of a list such as "a, c", "(a) and (c)" or "ac"; None where it is none."""
+        if len(word) > _MOST_LETTERS:
+            return None
+        parts = re.split(r"[\s,;.&+/()\[\]!]+", word)
+        parts = [part for part in parts if part not in ("", "and", "or", "answer", "option")]
+        found = [letter for part in parts for letter in part]
         known = LETTERS[: self.options]
-        if not spoken or any(letter not in known for letter in found):
-            raise StudyError(f"answer '{given.strip()}' cannot be read: wants {self.form}")
-        if not self.several and len(set(found)) > 1:
-            raise StudyError(f"answer '{given.strip()}' has several letters, wants one")
-        return tuple(sorted(set(found)))
+        if not found or any(letter not in known for letter in found):
+            return None
+        twice = any(len(set(part)) < len(part) for part in parts)  # "add" is a word
+        return None if twice else set(found)
 
     def _typed(self, given: str) -> int | None:
         """The option that was typed itself, letter by letter or by its value."""
-        texts = [text.strip().lower() for text in self.texts]
-        word = given.strip().lower()
+        texts = [" ".join(text.lower().split()).replace("`", "") for text in self.texts]
+        word = " ".join(given.lower().split()).replace("`", "")
+        both = re.match(r"\(([a-l])\) +(.+)$", word)  # as the answer is shown: "(b) 260"
+        if both and both[1] in LETTERS[: self.options] and both[2] == texts[ord(both[1]) - 97]:
+            return ord(both[1]) - 97
         if re.fullmatch(r"\W*[a-l]\W*", word):
             return None  # a letter, also where an option is called so
         if self.value is not None and word not in texts:

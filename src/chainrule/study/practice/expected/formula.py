@@ -19,6 +19,8 @@ from chainrule.study.practice.expected.answer import Expected, Grade
 from chainrule.study.practice.expected.numbers import near
 
 _POINTS = 64
+_LONGEST = 400
+_TOO_LARGE = (OverflowError, ValueError, RecursionError, ZeroDivisionError)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Formula(Expected):
 
     def grade(self, given: str) -> Grade:
         typed = _formula(given, self.names)
-        return Grade(given, typed, self.agrees(typed))
+        try:
+            return Grade(given, typed, self.agrees(typed))
+        except _TOO_LARGE as error:
+            raise StudyError(f"answer '{given.strip()[:60]}' has no value: {error}") from None
 
     def agrees(self, value: Any) -> bool:
         """Equal at points drawn at random, so that both sides of every kink are met."""
@@ -79,18 +84,22 @@ def _formula(text: str, names: Sequence[str]) -> str:
     Raises:
         StudyError: it cannot be read, or names what is not there.
     """
+    if len(text) > _LONGEST:
+        raise StudyError(f"answer '{text.strip()[:30]}...' is {len(text)} characters long")
     body = re.sub(r"^.*(?<![<>=])=(?!=)", "", text).strip()  # "dL/dz2 = ..."
     body = re.sub(r"(?:\b1|𝟙|\bI)?\s*[\[({]([^\[\](){}]*[<>][^\[\](){}]*)[\])}]", r" 1[\1]", body)
     body = body.replace("≥", ">=").replace("≤", "<=").replace("·", "*").replace("×", "*")
     body = body.replace("−", "-").replace("**", "^")
     try:
         found = _read(body)
-    except (NotationError, ShapeError) as error:
+    except (NotationError, ShapeError, *_TOO_LARGE) as error:
         first = str(error).splitlines()[0]
-        raise StudyError(f"answer '{text.strip()}' cannot be read as a formula: {first}") from None
+        raise StudyError(
+            f"answer '{text.strip()[:60]}' cannot be read as a formula: {first}"
+        ) from None
     strange = [name for name in symbols_of(found) if name not in names]
     if strange:
         raise StudyError(
-            f"answer '{text.strip()}' names '{strange[0]}', wants only {', '.join(names)}"
+            f"answer '{text.strip()[:60]}' names '{strange[0]}', wants only {', '.join(names)}"
         )
     return body

@@ -13,6 +13,9 @@ from chainrule.study.practice.expected.answer import Expected, Grade
 
 _CLOSE = 5e-3  # of typed numbers: three digits are enough
 _EXACT = 1e-6  # of the two computations
+_LONGEST = 400
+_ROUNDED = re.compile(r"\d\.\d+\s*([kmg]i?b?|thousand|million|billion)\b", re.IGNORECASE)
+_EITHER = re.compile(r"-?[1-9]\d{0,2},\d{3}")
 _ROUNDING = 1e-12  # of numbers that may come to 0 another way
 
 
@@ -50,12 +53,18 @@ class Number(Expected):
     @property
     def form(self) -> str:
         unit = f" of {self.unit}" if self.unit else ""
-        digits = "" if isinstance(self.value, int) else ", to three digits"
+        digits = "" if not self._tolerance else f", to {_digits(self._tolerance)} digits"
         return f"a number{unit}{digits}; arithmetic such as 10*(25+1) is read too"
 
     def grade(self, given: str) -> Grade:
         value = arithmetic(given, self.unit)
-        return Grade(given, _number(value), near(value, self.value, self._tolerance))
+        tolerance = self._tolerance
+        if _ROUNDED.search(given):
+            tolerance = max(tolerance, _CLOSE)  # "14.58 KiB" stands for a whole number of bytes
+        if _EITHER.fullmatch(given.strip()) and not isinstance(self.value, int):
+            other = float(given.replace(",", "."))  # thousands, or a decimal comma
+            value = other if near(other, self.value, tolerance) else value
+        return Grade(given, _number(value), near(value, self.value, tolerance))
 
     def written(self, given: str) -> str:
         value = arithmetic(given, self.unit)
@@ -71,6 +80,10 @@ class Number(Expected):
         if isinstance(self.value, int):
             return float(value) == self.value
         return near(float(value), self.value, _EXACT)
+
+
+def _digits(tolerance: float) -> str:
+    return "three" if tolerance >= _CLOSE else "four" if tolerance >= _CLOSE / 10 else "five"
 
 
 def _number(value: float) -> str:
@@ -100,6 +113,11 @@ class Volume(Expected):
 
     def grade(self, given: str) -> Grade:
         sizes, turned = _sizes(given)
+        if len(sizes) != len(self.sizes):
+            raise StudyError(
+                f"answer '{given.strip()[:60]}' has {len(sizes)} sizes, wants "
+                f"{' x '.join(self.axes)}"
+            )
         right, remark = sizes == self.sizes, ""
         if not right and len(sizes) == 3 and (*sizes[1:], sizes[0]) == self.sizes:
             right, remark = True, "read as channels x height x width"
@@ -117,7 +135,7 @@ class Volume(Expected):
 
 def _sizes(text: str) -> tuple[tuple[int, ...], bool]:
     """Sizes between x, commas or spaces; ``10@32x32`` has its channels first."""
-    body = re.sub(r"^.*[=:]", "", text).strip().strip("()[]{}").lower()
+    body = re.sub(r"[a-z ]+[=:]", " ", _short(text).lower()).strip().strip("()[]{}")
     channels, at, rest = body.rpartition("@")
     parts = [item for item in re.split(r"\s*[x×*,;]\s*|\s+by\s+|\s+", rest.strip()) if item]
     try:
@@ -128,7 +146,8 @@ def _sizes(text: str) -> tuple[tuple[int, ...], bool]:
         sizes = []
     if not sizes or not all(isinstance(size, int) for size in sizes):
         raise StudyError(
-            f"answer '{text.strip()}' cannot be read as sizes: wants whole numbers such as 32x32x10"
+            f"answer '{text.strip()[:60]}' cannot be read as sizes: wants whole numbers such as "
+            "32x32x10"
         )
     return tuple(int(size) for size in sizes), bool(at)
 
@@ -152,13 +171,14 @@ class Vector(Expected):
 
     @property
     def form(self) -> str:
-        return f"{len(self.values)} numbers in order, such as [1, -0.5], to three digits"
+        digits = _digits(self.close)
+        return f"{len(self.values)} numbers in order, such as [1, -0.5], to {digits} digits"
 
     def grade(self, given: str) -> Grade:
         values = _values(given)
         if len(values) != len(self.values):
             raise StudyError(
-                f"answer '{given.strip()}' has {len(values)} numbers, wants {len(self.values)}"
+                f"answer '{given.strip()[:60]}' has {len(values)} numbers, wants {len(self.values)}"
             )
         pairs = zip(values, self.values, strict=True)
         right = all(near(value, wanted, self.close) for value, wanted in pairs)
@@ -175,10 +195,26 @@ class Vector(Expected):
 
 def _values(text: str) -> list[float]:
     """Numbers between commas, semicolons or spaces; commas in brackets belong to the number."""
-    body = re.sub(r"^.*=", "", text).strip()
-    if body[:1] in "[({" and body[-1:] in "])}":
+    body = re.sub(r"^.*=", "", _short(text)).strip()
+    if body[:1] == "(" and body[-1:] == ")":
         body = body[1:-1]
-    parts = re.split(r"[;,](?![^()]*\))", body)
+    body = re.sub(r"[\[\]{}]", " ", body)  # rows of a matrix follow each other
+    body = re.sub(r"\band\b", ",", body)
+    if ";" in body and re.search(r"\d,\d", body):
+        parts = body.split(";")  # decimal commas
+    else:
+        parts = re.split(r"[;,](?![^()]*\))", body)
     if len(parts) == 1:
         parts = body.split()
     return [arithmetic(part) for part in parts if part.strip()]
+
+
+def _short(text: str) -> str:
+    """The text, where a person may have typed it.
+
+    Raises:
+        StudyError: it is too long.
+    """
+    if len(text) > _LONGEST:
+        raise StudyError(f"answer '{text.strip()[:30]}...' is {len(text)} characters long")
+    return text
