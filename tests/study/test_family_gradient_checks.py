@@ -107,7 +107,7 @@ def verdict(question: Question) -> str:
     if abs(Decimal(found[2]) - slope) < Decimal("0.01"):
         return "agree"
     kink = Decimal(re.search(r"x - (\d+)\)", text)[1])  # type: ignore[index]
-    return "kink" if x - h < kink < x + h else "step"
+    return "kink" if x - h < kink < x + h else "curves too much"
 
 
 def test_covers_all_families() -> None:

@@ -114,7 +114,8 @@ def _choices(options: tuple[Option, ...], several: bool) -> Element:
         share = _share(right) if option.right else (_share(wrong, -1) if several else "0")
         answer = _sub(made, "answer", fraction=share, format="html")
         _text(answer, str(code_html(option.text)))
-        _text(_sub(answer, "feedback", format="html"), str(code_html(option.why)))
+        why = option.why if option.right else f"No: {option.why}"
+        _text(_sub(answer, "feedback", format="html"), str(code_html(why)))
     return made
 
 

@@ -160,8 +160,9 @@ class Question(Answer):
     def _mistake(self, found: Grade) -> str:
         """The reason of a wrong answer that is known."""
         if self.options:
-            chosen = [self.options[LETTERS.index(letter)] for letter in _letters(found)]
-            return " ".join(option.why for option in chosen if not option.right)
+            chosen = {letter: self.options[LETTERS.index(letter)] for letter in _letters(found)}
+            wrong = [f"({letter}) {one.why}" for letter, one in chosen.items() if not one.right]
+            return f"wrong is {' '.join(wrong)}" if wrong else "not all that are right"
         for mistake in self.mistakes:
             if self.expected.grade(mistake.answer).understood == found.understood:
                 return mistake.why

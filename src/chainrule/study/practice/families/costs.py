@@ -14,6 +14,7 @@ from chainrule.study.practice.expected import Number
 from chainrule.study.practice.families import memory_costs
 from chainrule.study.practice.families.drawing import mistaken, shown
 from chainrule.study.practice.families.layers import Convolution
+from chainrule.study.practice.families.windows import FLOORS
 from chainrule.study.practice.question import LEVELS, Draft, Family
 
 _TOPIC = "memory-and-macs"
@@ -55,7 +56,7 @@ def _layer_macs(drawn: Random, level: int) -> Draft:
     return Draft(
         text=f"A convolution ({layer.text}) works on an activation volume of {side}x{side}x{c}. "
         f"How many {unit} does its forward pass take for {whose}?",
-        conventions=(_ONE_MAC, _NO_BIASES),
+        conventions=(_ONE_MAC, _NO_BIASES, *((FLOORS,) if layer.stride > 1 else ())),
         expected=Number(right, unit),
         proved=each * batch * _products(layer),
         way=_COUNTER,
@@ -124,7 +125,8 @@ def _macs_ratio(drawn: Random, level: int) -> Draft:
         text=f"A convolution ({layer.text}) works on an activation volume of {layer.side}x"
         f"{layer.side}x{layer.channels}. It is given {' and '.join(names)}, "
         "with padding (k - 1)/2 per side as before. By which factor do its MACs change?",
-        conventions=("new MACs / old MACs, below 1 where they become fewer", _NO_BIASES),
+        conventions=("new MACs / old MACs, below 1 where they become fewer", _NO_BIASES,
+                     FLOORS),
         expected=Number(ratio, "times"),
         proved=_products(changed) / _products(layer),
         way=_COUNTER,
@@ -171,7 +173,7 @@ def _widened(drawn: Random) -> Draft:
         text=f"Images of {side}x{side}x{channels} pass a convolution ({narrow[0].text})"
         f"{', a pool of 2x2 at stride 2' if pools else ''} and a convolution ({narrow[1].text}). "
         "Both are given twice as many filters. By which factor do the MACs of the network change?",
-        conventions=("new MACs / old MACs", _NO_BIASES, "pools have no MACs"),
+        conventions=("new MACs / old MACs", _NO_BIASES, "pools have no MACs", FLOORS),
         expected=Number(ratio, "times"),
         proved=sum(map(_products, wide)) / sum(map(_products, narrow)),
         way=_COUNTER,

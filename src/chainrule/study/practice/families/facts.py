@@ -30,7 +30,7 @@ def _fact(drawn: Random, level: int) -> Draft:
         proved=claim.measured,
         way="trying it",
         mistakes=(Mistake(Truth(not claim.holds).text, f"is refuted by trying it. {claim.told}"),),
-        solution=(claim.told, f"so it is {expected.text}"),
+        solution=(claim.told, f"the statement is {expected.text}"),
         experiment=fact.experiment,
     )
 

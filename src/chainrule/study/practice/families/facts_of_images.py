@@ -119,8 +119,8 @@ def _shared(drawn: Random) -> Claim:
         for one in (side, 2 * side)
     ]
     return Claim(
-        f"A {kind} with 6 {'filters' if 'conv' in kind else 'units'} on a {side}x{side}x3 image "
-        f"has as many parameters as one on a {2 * side}x{2 * side}x3 image.",
+        f"A {kind} with 6 {'filters' if 'conv' in kind else 'units'} on an image of "
+        f"{side}x{side}x3 has as many parameters as one on an image of {2 * side}x{2 * side}x3.",
         "conv" in kind, counts[0] == counts[1], f"Counted: {counts[0]:,} and {counts[1]:,}.",
     )  # fmt: skip
 

@@ -98,12 +98,17 @@ def _shift(drawn: Random) -> Claim:
     changed = scores + size if kind == "adding" else scores * size
     target = torch.tensor([0])
     gap = float((LOSSES[name](changed, target) - LOSSES[name](scores, target)).abs())
-    how = f"adding {shown(size)} to" if kind == "adding" else f"multiplying by {shown(size)}"
+    how = (
+        f"adding {shown(size)} to all scores"
+        if kind == "adding"
+        else f"multiplying all scores by {shown(size)}"
+    )
+    told = f"The loss changes by {gap:.3g}." if gap > 1e-9 else "The loss does not change."
     title = {"svm": "multiclass SVM loss (margin 1)", "softmax": "softmax loss"}[name]
     return Claim(
-        f"For the scores [1, 0.5, -0.5] of an example of the first class, {how} all scores "
+        f"For the scores [1, 0.5, -0.5] of an example of the first class, {how} "
         f"changes the {title}.",
-        kind != "adding", gap > 1e-9, f"The loss changes by {gap:.3g}.",
+        kind != "adding", gap > 1e-9, told,
     )  # fmt: skip
 
 

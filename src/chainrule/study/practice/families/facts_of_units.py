@@ -172,8 +172,8 @@ def _alike(drawn: Random) -> Claim:
     return Claim(
         f"A network has {units} {name} units in its hidden layer. Its weights start {start}, its "
         "biases with 0. After training all hidden units are still the same.",
-        "random" not in start, count == 1, "Rows of weights that differ after 10 updates: "
-        f"{count}.",
+        "random" not in start, count == 1, f"After 10 updates the weights have {count} different "
+        f"{'row' if count == 1 else 'rows'}.",
     )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def _norm_scaled(drawn: Random) -> Claim:
     return Claim(
         f"In {'training' if training else 'evaluation'} mode, multiplying all inputs of a "
         f"batchnorm layer by {shown(factor)} leaves its output as it is (for a tiny epsilon).",
-        training, gap < 1e-6, f"The output changes by up to {gap:.2g}.",
+        training, gap < 1e-6, f"The largest change of the output is {gap:.2g}.",
     )  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def _norm_alone(drawn: Random) -> Claim:
     return Claim(
         f"In {'training' if training else 'evaluation'} mode, the output of batchnorm for the "
         f"first of {count} examples depends on the other examples.",
-        training, gap > 1e-9, f"With the others three times as large it moves by up to {gap:.2g}.",
+        training, gap > 1e-9, f"With the others three times as large it moves by {gap:.2g}.",
     )  # fmt: skip
 
 

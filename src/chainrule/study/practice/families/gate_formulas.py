@@ -132,7 +132,9 @@ def _gate(drawn: Random, level: int) -> Draft:
         expected=Formula(answer, names),
         proved=renamed(proved, letters),
         way=AUTOGRAD,
-        mistakes=tuple(Mistake(renamed(wrong, letters), why) for wrong, why in gate.slips),
+        mistakes=tuple(
+            Mistake(renamed(wrong, letters), renamed(why, letters)) for wrong, why in gate.slips
+        ),
         solution=(
             "each value that reads it sends back its upstream gradient times its local gradient",
             f"dL/d{wrt} = {answer}",

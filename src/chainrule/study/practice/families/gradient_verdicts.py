@@ -39,7 +39,7 @@ class _Bent:
 
 _CASES = {
     "right": "right: both numbers agree",
-    "step": "right: the difference comes from the step h, which is too long",
+    "step": "right: the function curves too much within h, without a kink",
     "kink": "right: the difference comes from a kink between x - h and x + h",
     "wrong": "wrong",
 }
@@ -64,7 +64,7 @@ def _judged(drawn: Random, level: int) -> Draft:
     found = _case(float(analytic - f.derivative(x)), float(numerical - analytic), kink)
     proved = _by_shrinking(f, float(x), float(step), float(analytic))
     options = tuple(
-        Option(text, name == found, _verdict(f, float(x), float(analytic)))
+        Option(text, name == found, _verdict(f, float(x), float(analytic), kink))
         for name, text in _CASES.items()
     )
     return Draft(
@@ -113,9 +113,12 @@ def _by_shrinking(f: _Bent, x: float, h: float, analytic: float) -> str:
     return "kink" if float(np.abs(np.diff(slopes)).max()) > 1 else "step"
 
 
-def _verdict(f: _Bent, x: float, analytic: float) -> str:
+def _verdict(f: _Bent, x: float, analytic: float, kink: bool) -> str:
     limit = _slope_of(f.floating, x, 1e-6)
-    return f"With h = 0.000001 the difference is {limit:.4g}, backpropagation gives {analytic:.4g}."
+    return (
+        f"With h = 0.000001 the difference is {limit:.4g}, backpropagation gives {analytic:.4g}; "
+        f"{'a' if kink else 'no'} kink lies within h of x."
+    )
 
 
 FAMILIES = (

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from chainrule.study.practice.expected import Number
 from chainrule.study.practice.families.drawing import mistaken
 from chainrule.study.practice.families.layers import Convolution
+from chainrule.study.practice.families.windows import FLOORS
 from chainrule.study.practice.question import Draft
 
 _FLOAT = "a number in float32 takes 4 bytes"
@@ -37,7 +38,7 @@ def activation_bytes(drawn: Random, level: int) -> Draft:
         )
     return Draft(
         text=f"How many bytes do the {text} take in float32, for a minibatch of {batch}?",
-        conventions=(_FLOAT,),
+        conventions=(_FLOAT, *((FLOORS,) if level == 2 and layer.stride > 1 else ())),
         expected=Number(4 * numbers, "bytes"),
         proved=found.nbytes,
         way="the size in bytes of a real tensor",
@@ -51,17 +52,17 @@ def activation_bytes(drawn: Random, level: int) -> Draft:
                (4 * batch * layer.side**2 * 3, "counts the images")] if level == 2 else []),
         ),
         solution=(
-            *([f"the output is ({layer.side} - {layer.kernel}) / {layer.stride} + 1 = {side} "
-               f"pixels wide{_down(layer)}"] if level == 2 else []),
+            *([f"the output is {_places(layer)} + 1 = {side} pixels wide"] if level == 2 else []),
             f"{batch} x {side} x {side} x {f} = {numbers:,} numbers",
             f"4 bytes each: {4 * numbers:,} bytes",
         ),
     )  # fmt: skip
 
 
-def _down(layer: Convolution) -> str:
+def _places(layer: Convolution) -> str:
+    above = f"({layer.side} - {layer.kernel})"
     whole = (layer.side - layer.kernel) % layer.stride == 0
-    return "" if whole else " (rounded down)"
+    return f"{above} / {layer.stride}" if whole else f"floor({above} / {layer.stride})"
 
 
 def _network_bytes(drawn: Random) -> Draft:
@@ -81,7 +82,7 @@ def _network_bytes(drawn: Random) -> Draft:
         text=f"A minibatch of {batch} images of {side}x{side}x{channels} passes a convolution "
         f"({layer.text}), a ReLU, a pool of 2x2 at stride 2 and a fully connected layer to {units} "
         "scores. How many bytes do the images and all four outputs take in float32?",
-        conventions=(_FLOAT, "the ReLU writes its output to new memory",
+        conventions=(_FLOAT, FLOORS, "the ReLU writes its output to new memory",
                      "the outputs alone: no indices of the pool, no parameters"),
         expected=Number(right, "bytes"),
         proved=_kept_bytes(modules, torch.zeros(batch, channels, side, side)),

@@ -37,7 +37,7 @@ def _vgg_activations(drawn: Random, level: int) -> Draft:
         text=f"{name.upper()} looks at one image of {side}x{side}x3. {asked} are in its activation "
         "volumes, if the image and the output of every convolution, pooling and fully connected "
         f"layer are counted once?{listed.replace('224x224', f'{side}x{side}')}",
-        conventions=("ReLUs work in place and are not counted; nor are parameters",
+        conventions=("ReLUs and dropout work in place and are not counted; nor are parameters",
                      *(("1 MB = 10^6 bytes",) if level == 3 else ())),
         expected=Number(total * factor, unit),
         proved=_measured(name, side) * factor,
@@ -144,7 +144,8 @@ def _numbers(drawn: Random) -> tuple[float, float, float, float, float]:
     while True:
         x, w, v = (drawn.choice((0.5, 1.5, 2.0, 2.5)) for _ in range(3))
         target, rate = drawn.choice((-2.0, -1.0, 0.0, 5.0, 8.0)), drawn.choice((0.1, 0.2, 0.5))
-        if abs(v * w * x - target) > 0.5 and x * w < 1.5 and target != 0:
+        step = rate * (v * math.tanh(w * x) - target) * v * (1 - math.tanh(w * x) ** 2) * x
+        if abs(v * w * x - target) > 0.5 and x * w < 1.5 and target != 0 and abs(step) > 0.1 * w:
             return x, w, v, rate, target
 
 

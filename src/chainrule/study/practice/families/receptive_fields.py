@@ -90,8 +90,8 @@ def _layers_to_see(drawn: Random, level: int) -> Draft:
     number = next(n for n in count(1) if field(layers(n)) >= wanted)
     sees, less = field(layers(number)), field(layers(number - 1))
     return Draft(
-        text=f"{said} How many of them does it take until a unit at the end sees at least "
-        f"{wanted} pixels of the image along each axis?",
+        text=f"{said} How many {'pairs' if 'pairs' in said else 'of these'} does it take until a "
+        f"unit at the end sees at least {wanted} pixels of the image along each axis?",
         conventions=(STRIDE_ONE, "the smallest whole number"),
         expected=Number(number),
         proved=next(n for n in count(1) if support(layers(n)) >= wanted),

@@ -122,12 +122,12 @@ def _constant_gradient(drawn: Random, level: int) -> Draft:
     steps = math.ceil(math.log(_SETTLED) / math.log(mu)) if level == 1 else drawn.randint(2, 6)
     grown = (1 - mu**steps) / (1 - mu)
     right = rate * g * (1 / (1 - mu) if level == 1 else grown)
-    when = "after very many steps" if level == 1 else f"in step {steps}"
+    when = "in a single step, after very many," if level == 1 else f"in step {steps}"
     return Draft(
         text=f"A parameter gets the same gradient {shown(g)} in every step. How far does momentum "
-        f"move it {when}, with learning rate `a = {shown(rate)}` and `mu = {shown(mu)}`?",
+        f"move it {when} with learning rate `a = {shown(rate)}` and `mu = {shown(mu)}`?",
         conventions=("PyTorch's form: `v = mu*v + g; w = w - a*v`, v starts at 0",
-                     "the length of that one step, above 0"),
+                     "the length of that step alone, above 0"),
         expected=Number(right),
         proved=_last_step(g, rate, mu, steps),
         way="torch.optim in float64",

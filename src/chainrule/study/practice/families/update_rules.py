@@ -19,6 +19,7 @@ from chainrule.study.practice.families.stepping import Settings, Walk, end, walk
 from chainrule.study.practice.question import LEVELS, Draft, Family
 
 _WAY = "torch.optim in float64"
+_DIGITS = "an answer is wanted to four digits"
 _EPSILON = "eps = 1e-8 is added to the square root, not under it"
 _FORMULAS = {
     "sgd": "`w = w - a*g`",
@@ -87,8 +88,8 @@ def _sgd(drawn: Random, level: int) -> Draft:
             break
     return Draft(
         text=f"A parameter starts at `w = {shown(walk.start)}`. {_source(walk)} Where is it after "
-        f"{_asked(walk)} of plain SGD with learning rate {shown(s.rate)}? Give four digits.",
-        conventions=(_FORMULAS["sgd"], "every step uses the gradient of the whole loss"),
+        f"{_asked(walk)} of plain SGD with learning rate {shown(s.rate)}?",
+        conventions=(_FORMULAS["sgd"], "every step uses the gradient of the whole loss", _DIGITS),
         expected=Number(right, close=5e-4),
         proved=stepping.stepped_by_pytorch("sgd", walk, s),
         way=_WAY,
@@ -130,9 +131,8 @@ def _momentum(drawn: Random, level: int) -> Draft:
     return Draft(
         text=f"A parameter starts at `w = {shown(walk.start)}` with velocity `v = "
         f"{shown(velocity)}`. {_source(walk)} Where is `w` after {_asked(walk)} of "
-        f"{_NAMES[name]} with learning rate `a = {shown(s.rate)}` and `mu = {shown(s.momentum)}`? "
-        "Give four digits.",
-        conventions=(_FORMULAS[name],),
+        f"{_NAMES[name]} with learning rate `a = {shown(s.rate)}` and `mu = {shown(s.momentum)}`? ",
+        conventions=(_FORMULAS[name], _DIGITS),
         expected=Number(end(rule, walk, s), close=5e-4),
         proved=stepping.stepped_by_pytorch(name, walk, s),
         way=_WAY,
@@ -159,9 +159,8 @@ def _adaptive(drawn: Random, level: int) -> Draft:
     rule = _RULES[name]
     return Draft(
         text=f"A parameter starts at `w = {shown(walk.start)}`. {_source(walk)} Where is it after "
-        f"{_asked(walk)} of {_NAMES[name]} with {_numbers_of(name, s)}? All state starts at 0. "
-        "Give four digits.",
-        conventions=(_FORMULAS[name], _EPSILON),
+        f"{_asked(walk)} of {_NAMES[name]} with {_numbers_of(name, s)}? All state starts at 0. ",
+        conventions=(_FORMULAS[name], _EPSILON, _DIGITS),
         expected=Number(end(rule, walk, s), close=5e-4),
         proved=stepping.stepped_by_pytorch(name, walk, s),
         way=_WAY,
@@ -228,9 +227,8 @@ def _weight_decay(drawn: Random, level: int) -> Draft:
         text=f"A parameter starts at `w = {shown(walk.start)}`. "
         f"{_source(walk, ' of the data loss')} Where is it after "
         f"{_asked(walk)} of {title} with learning rate `a = {shown(s.rate)}`{betas} and weight "
-        f"decay `lambda = {shown(strength)}`?{'' if level == 1 else ' All state starts at 0.'} "
-        "Give four digits.",
-        conventions=(_FORMULAS[name], form, *([] if level == 1 else [_EPSILON])),
+        f"decay `lambda = {shown(strength)}`?{'' if level == 1 else ' All state starts at 0.'}",
+        conventions=(_FORMULAS[name], form, *([] if level == 1 else [_EPSILON]), _DIGITS),
         expected=Number(end(rule, walk, s), close=5e-4),
         proved=stepping.stepped_by_pytorch(name, walk, s),
         way=_WAY,

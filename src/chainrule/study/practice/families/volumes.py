@@ -11,6 +11,7 @@ from torch import nn
 from chainrule.analysis.describe import describe
 from chainrule.network.source import network
 from chainrule.study.practice.expected import Number, Volume
+from chainrule.study.practice.families.windows import FLOORS
 from chainrule.study.practice.question import LEVELS, Draft, Family, Mistake
 
 _RAN = "a forward pass of the network that PyTorch builds"
@@ -66,8 +67,9 @@ def _volume_of_layer(drawn: Random, level: int) -> Draft:
     return Draft(
         text=f"What is the activation volume behind `{layer.text}` on an input of "
         f"{layer.side}x{layer.side}x{layer.channels}? ({layer.kernel}x{layer.kernel} filters, "
-        f"{filters} of them, stride {layer.stride}, {layer.padding} zeros on each side)",
-        conventions=(_ORDER, f"padding {layer.padding} is per side"),
+        f"{filters} of them, stride {layer.stride}, {_zeros(layer.padding)} on each side)",
+        conventions=(_ORDER, f"padding {layer.padding} is per side",
+                     *((FLOORS,) if layer.stride > 1 else ())),
         expected=Volume((out, out, filters)),
         proved=_ran(notation),
         way=_RAN,
@@ -80,17 +82,21 @@ def _volume_of_layer(drawn: Random, level: int) -> Draft:
             Mistake(f"{out}x{out}x{layer.kernel}", "takes their size for their number"),
         ),
         solution=(
-            f"width = ({layer.side} + 2 x {layer.padding} - {layer.kernel}) / {layer.stride} + 1 "
-            f"= {out}" + _floored(layer),
+            f"width = {_places(layer)} + 1 = {out}",
             f"one map for each of the {filters} filters: {out}x{out}x{filters}",
         ),
         experiment="receptive-field",
     )  # fmt: skip
 
 
-def _floored(layer: _Convolution) -> str:
+def _zeros(count: int) -> str:
+    return "no zeros" if not count else f"{count} zero{'s' * (count > 1)}"
+
+
+def _places(layer: _Convolution) -> str:
+    above = f"({layer.side} + 2 x {layer.padding} - {layer.kernel})"
     whole = (layer.side + 2 * layer.padding - layer.kernel) % layer.stride == 0
-    return "" if whole else " (PyTorch rounds the quotient down)"
+    return f"{above} / {layer.stride}" if whole else f"floor({above} / {layer.stride})"
 
 
 def _ran(notation: str) -> tuple[int, ...]:

@@ -47,8 +47,8 @@ class Window:
         """The formula with its numbers put in."""
         above = f"({width} + {self.padding} - {self.span})"
         whole = (width + self.padding - self.span) % self.stride == 0
-        down = "" if whole else ", rounded down"
-        return f"{above} / {self.stride} + 1 = {self.out(width)}{down}"
+        places = f"{above} / {self.stride}" if whole else f"floor({above} / {self.stride})"
+        return f"{places} + 1 = {self.out(width)}"
 
 
 def listed(windows: Sequence[Window]) -> str:
