@@ -40,7 +40,7 @@ def _question(
     figure: Picture | None = None,
 ) -> Question:
     text = "In lines:\n`a = 1`\n"
-    text += 'What is 50 % of `w_1` * {2} & <b> \\ $x$ #1 ~ ^ | "Zoë" × 2 → ∞ [a](b)?'
+    text += 'What is 50 % of `w_1` * {2} {{y}} & <b> \\ $x$ #1 ~ ^ | "Zoë" × 2 → ∞ [a](b)?'
     return Question(
         "kind:1:7", "losses", "kind", 1, 7, text, ("natural logarithm, `ln`",), options, expected,
         mistakes, ("1_000 * 2", "so `2`"), Proof("the answer is", "counting", 1), "zero-input",
@@ -113,6 +113,9 @@ def test_moodle_grades_what_it_can(tmp_path: Path) -> None:
         root[4].findtext("questiontext/text") or ""
     )
     assert root[7].find("questiontext/file") is not None
+    none = [item.findall("answer")[-1] for item in (root[8], root[9])]
+    assert [one.findtext("text") for one in none] == ["none of these"] * 2
+    assert [float(one.get("fraction", "0")) > 0 for one in none] == [False, True]
 
 
 def test_moodle_takes_any_sign(tmp_path: Path) -> None:
@@ -192,6 +195,7 @@ def test_students_have_variants_of_their_own(tmp_path: Path) -> None:
     exams = [exam("Quiz", 3, 5, ["parameters"], student=name) for name in names]
     assert len({item.seed for item in exams}) == len(names)
     assert exam("Quiz", 3, 5, ["parameters"], student="Ada") == exams[0]
+    assert exam("Quiz", 3, 6, ["parameters"], student="Ada").seed != exams[0].seed
     files = files_of(exams, tmp_path / "quiz.md", "markdown")
     assert len(files) == 2 * len(names)  # none is written over by another
     assert all(path.parent == tmp_path for path in files)

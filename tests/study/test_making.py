@@ -74,6 +74,18 @@ def test_mistakes_that_are_no_mistakes_are_left_out() -> None:
     assert [mistake.answer for mistake in found.mistakes] == ["25", "50", "27"]
 
 
+def test_mistakes_that_a_grader_or_a_reader_cannot_tell_are_left_out() -> None:
+    near = (Mistake("0.501", "is near enough to be right"), Mistake("0.6", "is wrong"))
+    assert [one.answer for one in _made(_number(0.5, near), 2).mistakes] == ["0.6"]
+    alike = (Mistake("1.23457", "looks the same in four digits"), Mistake("2", "is wrong"))
+    exact = replace(_number(1.23456, alike), expected=Number(1.23456, close=1e-6))
+    assert [one.answer for one in _made(exact, 2).mistakes] == ["2"]
+
+
+def _number(value: float, mistakes: tuple[Mistake, ...]) -> Draft:
+    return replace(GOOD, expected=Number(value), proved=value, mistakes=mistakes)
+
+
 def test_a_known_mistake_is_called_by_its_name() -> None:
     assert _made(GOOD, 2).grade("5*5").remark == "forgets the bias"
     assert _made(GOOD, 2).grade("24").remark == ""

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chainrule.study.measured import Part, exact, mean_of, median_of, ratio_of, verdict
+from chainrule.study.measured import (
+    WORST,
+    Part,
+    exact,
+    mean_of,
+    median_of,
+    ratio_of,
+    verdict,
+    worst_of,
+)
 
 VALUES = [2.3, 1.9, 2.8, 2.2, 2.6]
 
@@ -39,6 +48,27 @@ def test_ratio_is_the_mean_of_logarithms() -> None:
 def test_median_takes_what_never_came_to_an_end() -> None:
     found = median_of("steps", [10, math.inf, 30, math.inf, math.inf])
     assert (found.low, found.value, found.high) == (10, math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("largest", "worst"), [(True, 2.8), (False, 1.9)])
+def test_worst_run_alone_decides(largest: bool, worst: float) -> None:
+    found = worst_of("x", VALUES, "nats", largest=largest)
+    assert (found.low, found.value, found.high) == (worst, worst, worst)
+    assert (found.runs, found.unit, found.spread) == (5, "nats", WORST)
+
+
+def test_one_bad_run_of_many_refutes() -> None:
+    values = [0.0] * 40 + [1e-3]
+    assert Part("it is never above 0", worst_of("x", values), at_most=0).status == "fails"
+    assert Part("its mean is 0", mean_of("x", values), at_most=0).status == "undecided"
+
+
+@pytest.mark.parametrize("values", [[math.nan, 0.0], [0.0, math.nan], [1.0, math.nan, 2.0]])
+def test_a_run_that_is_not_a_number_decides_nothing(values: list[float]) -> None:
+    for largest in (True, False):
+        found = worst_of("x", values, largest=largest)
+        assert math.isnan(found.value)
+        assert Part("it is", found, at_most=5).status == "undecided"
 
 
 @pytest.mark.parametrize(

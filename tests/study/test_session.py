@@ -57,6 +57,13 @@ def test_goes_on_where_it_stopped(book: ScoreBook) -> None:
     assert not Session(book, TWO).resumed  # that one came to its end
 
 
+def test_what_is_skipped_is_not_known(book: ScoreBook) -> None:
+    session = Session(book, TWO)
+    _answer(session, rightly=False)
+    assert session.result().correct == 0
+    assert book.table().topics[0].correct == 0
+
+
 def test_other_settings_are_another_session(book: ScoreBook) -> None:
     _answer(Session(book, TWO))
     assert not Session(book, Settings(topics=TWO.topics, count=4, seed=5)).resumed

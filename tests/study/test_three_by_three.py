@@ -24,17 +24,27 @@ def test_weights_and_field_by_hand(channels: int, kernel: int) -> None:
 def test_accuracy_is_that_after_the_last_step() -> None:
     setup = Setup(steps=12, channels=2)
     stack = tested.stacks(setup)["three"]
-    found = tested._train(setup, stack, 3)
+    found = tested._train(setup, stack, 3, 12)
     module = net(f"CONV1-2, RELU, {stack}, POOL2, FC-10", 3)
     material = digits()
     fit(module, material, steps=12, seed=3, batch=16, rate=0.01, update_rule="adam")
     chosen = module(material.held_inputs).argmax(1).tolist()
     right = sum(a == b for a, b in zip(chosen, material.held_targets.tolist(), strict=True))
-    assert found[-1] == pytest.approx(100 * right / len(chosen))
-    assert len(found) == 3  # before steps 1 and 11, and after the last
+    assert found[12] == pytest.approx(100 * right / len(chosen))
+    assert list(found) == [0, 12]
 
 
-def test_accuracy_part_is_paired() -> None:
-    setup = Setup()
-    part = tested._accuracy(setup, {"three": [[90.0], [80.0]], "one": [[91.0], [83.0]]})
-    assert part.measured.value == -2.0
+def test_a_longer_training_passes_through_the_shorter() -> None:
+    setup = Setup(steps=12, channels=2)
+    stack = tested.stacks(setup)["one of 7 x 7"]
+    short, long = (tested._train(setup, stack, 3, steps) for steps in (12, 30))
+    assert list(long) == [0, 12, 25, 30]
+    assert long[12] == short[12]
+
+
+def test_accuracy_part_is_paired_among_the_runs_that_went_so_far() -> None:
+    three = [{50: 90.0, 400: 95.0}, {50: 80.0, 400: 96.0}, {50: 70.0}]
+    one = [{50: 91.0, 400: 93.0}, {50: 83.0, 400: 93.0}, {50: 75.0}]
+    early, late = (tested._accuracy({"three": three, "one": one}, n) for n in (50, 400))
+    assert (early.measured.value, early.measured.runs) == (-3.0, 3)
+    assert (late.measured.value, late.measured.runs) == (2.5, 2)
