@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from chainrule.cli.putting import put_out
 
 _WHAT, _HOW, _SHOW = "What is looked at", "How", "What is shown"
 _TARGET = (
@@ -82,8 +83,6 @@ def curvature_command(
 
     from chainrule.cli.looked import looked
     from chainrule.gradients.curvature import curvature
-    from chainrule.report.page import write_page
-    from chainrule.report.terminal import show
 
     found = looked(target, data, loss=loss, runs=runs, seed=seed)
     inputs, targets = found.examples(examples, seed)
@@ -102,10 +101,4 @@ def curvature_command(
     if found.recipe.weight_decay:
         notes.append("of the data loss alone; the run's penalty is left out")
     answer = replace(answer, target=found.name, notes=tuple(notes))
-    if html is not None:
-        write_page(answer, html)
-        typer.echo(f"written: {html}", err=True)
-    if json_output:
-        typer.echo(json.dumps(answer.to_dict()))
-    else:
-        show(answer)
+    put_out(answer, html, json_output)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chainrule.cli.putting import put_out
+
 if TYPE_CHECKING:
     from chainrule.analysis.effective import EffectiveField
 
@@ -214,21 +216,13 @@ def _effective(
     json_output: bool,
 ) -> None:
     from chainrule.analysis.effective import effective_field
-    from chainrule.report.page import write_page
-    from chainrule.report.terminal import show
     from chainrule.training.data.images import image_batch
 
     shape = _shape(given)
     batch = None if images is None else image_batch(images, shape)
     name = "" if layer == "last" else layer
     found: EffectiveField = effective_field(network, shape, layer=name, images=batch)
-    if html is not None:
-        write_page(found, html)
-        typer.echo(f"written: {html}", err=True)
-    if json_output:
-        typer.echo(json.dumps(found.to_dict()))
-    else:
-        show(found)
+    put_out(found, html, json_output)
 
 
 def _shape(given: list[str] | None) -> tuple[int, ...] | None:
@@ -246,17 +240,9 @@ def compare_command(
 ) -> None:
     """Two or more networks side by side: parameters, work, memory, receptive field."""
     from chainrule.analysis.compare import compare
-    from chainrule.report.page import write_page
-    from chainrule.report.terminal import show
 
     answer = compare(networks, _input(input_), batch=batch)
-    if html is not None:
-        write_page(answer, html)
-        typer.echo(f"written: {html}", err=True)
-    if json_output:
-        typer.echo(json.dumps(answer.to_dict()))
-    else:
-        show(answer)
+    put_out(answer, html, json_output)
 
 
 def convolutionalize_command(
@@ -274,7 +260,6 @@ def convolutionalize_command(
     from chainrule.analysis.convolutionalize import convolutionalization
     from chainrule.analysis.inputs import shape_of
     from chainrule.errors import ShapeError
-    from chainrule.report.terminal import show
 
     sides = None if larger is None else shape_of(larger)
     if sides is not None and len(sides) != 2:
@@ -285,7 +270,4 @@ def convolutionalize_command(
 
         save_weights(output, module)
         typer.echo(f"written: {output}", err=True)
-    if json_output:
-        typer.echo(json.dumps(answer.to_dict()))
-    else:
-        show(answer)
+    put_out(answer, None, json_output)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from chainrule.cli.putting import put_out
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,7 @@ def flow_command(
     if recipe.weight_decay and recipe.penalty != "l2":
         update += f", without the {recipe.penalty} penalty"
     notes = (*answer.notes, found.note)
-    _print(replace(answer, network=found.name, update=update, notes=notes), html, json_output)
+    put_out(replace(answer, network=found.name, update=update, notes=notes), html, json_output)
 
 
 def _stepping(recipe: Recipe, rule: str | None, rate: float | None) -> Recipe:
@@ -144,16 +145,3 @@ def _rule(recipe: Recipe, module: nn.Module) -> Callable[..., torch.optim.Optimi
         return build_optimizer(recipe, first, [item for name, item in pairs if name not in touched])
 
     return rule
-
-
-def _print(answer: Any, html: Path | None, json_output: bool) -> None:
-    from chainrule.report.page import write_page
-    from chainrule.report.terminal import show
-
-    if html is not None:
-        write_page(answer, html)
-        typer.echo(f"written: {html}", err=True)
-    if json_output:
-        typer.echo(json.dumps(answer.to_dict()))
-    else:
-        show(answer)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chainrule.cli.putting import put_out
+
 if TYPE_CHECKING:
     from chainrule.study.practice.session import Session, Settings
 
@@ -233,14 +235,10 @@ def serve_command(
 @practice_app.command("topics")
 def topics_command(json_output: AsJson = False) -> None:
     """The topics with their families of questions."""
-    from chainrule.report.terminal import show
     from chainrule.study.practice.bank import topic_list
 
     found = topic_list()
-    if json_output:
-        typer.echo(json.dumps(found.to_dict()))
-    else:
-        show(found)
+    put_out(found, None, json_output)
 
 
 @practice_app.command("scores")
@@ -249,15 +247,11 @@ def scores_command(runs: Folder = RUNS, json_output: AsJson = False) -> None:
     from chainrule.errors import StudyError
     from chainrule.record.scores import ScoreBook
     from chainrule.record.store import FILE, RunStore
-    from chainrule.report.terminal import show
 
     if not (runs / FILE).exists():
         raise StudyError(f"no scores are kept in '{runs}': chainrule practice makes the first")
     table = ScoreBook(RunStore(runs)).table()
-    if json_output:
-        typer.echo(json.dumps(table.to_dict()))
-    else:
-        show(table)
+    put_out(table, None, json_output)
 
 
 @practice_app.command("check")
@@ -269,15 +263,11 @@ def check_command(
 ) -> int:
     """Prove the bank: make questions, compute each answer two ways, read them as a grader does."""
     from chainrule.report.live import counting
-    from chainrule.report.terminal import show
     from chainrule.study.practice.check import check_bank
 
     with counting("families") as told:
         found = check_bank(count, seed, topic or (), told)
-    if json_output:
-        typer.echo(json.dumps(found.to_dict()))
-    else:
-        show(found)
+    put_out(found, None, json_output)
     return 1 if found.problems else 0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from chainrule.cli.putting import put_out
 
 
 def study_command(
@@ -30,7 +31,7 @@ def study_command(
     """Run a claim of the course as an experiment: measured, with a verdict and a picture."""
     from chainrule.study.run import listed
 
-    _print(_ran(names, seed, sabotaged) if names else listed(), html, json_output)
+    put_out(_ran(names, seed, sabotaged) if names else listed(), html, json_output)
 
 
 def _ran(names: list[str], seed: int, sabotaged: bool) -> Any:
@@ -47,17 +48,3 @@ def _ran(names: list[str], seed: int, sabotaged: bool) -> Any:
             told(done, len(wanted))
             results.append(study(name, seed=seed, sabotaged=sabotaged))
     return results[0] if len(results) == 1 else StudyResults(tuple(results))
-
-
-def _print(answer: Any, html: Path | None, json_output: bool) -> None:
-    if html is not None:
-        from chainrule.report.page import write_page
-
-        write_page(answer, html)
-        typer.echo(f"written: {html}", err=True)
-    if json_output:
-        typer.echo(json.dumps(answer.to_dict()))
-    else:
-        from chainrule.report.terminal import show
-
-        show(answer)
