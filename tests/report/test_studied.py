@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from chainrule.report.page import page
 from chainrule.report.studied import measured_words, wanted_words
-from chainrule.report.studied_pictures import moves, picture_file, studied_picture
+from chainrule.report.studied_pictures import _draw, _size, moves, picture_file, studied_picture
 from chainrule.report.text import text
 from chainrule.study.experiment import StudyResult
 from chainrule.study.measured import Measured, Part, exact, verdict, worst_of
@@ -90,6 +91,39 @@ def test_draws_what_may_come(panel: Panel) -> None:
         assert f">{name}<" in svg
 
 
+@pytest.mark.parametrize(("count", "below"), [(4, False), (5, True), (8, True)])
+@pytest.mark.parametrize("landscape", [False, True])
+def test_a_long_legend_hangs_below_its_axes(count: int, below: bool, landscape: bool) -> None:
+    curves = tuple(curve(f"curve {number}", [-0.5, 0.1 * number]) for number in range(count))
+    panel = (
+        Landscape("t", GRID, GRID, HEIGHTS, curves) if landscape else Panel("t", "x", "y", curves)
+    )
+    picture = Picture("c", "w", (panel,))
+    figure = Figure(figsize=_size(picture), layout="constrained")
+    _draw(figure, picture)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    box, inside = legend.get_window_extent(), axes.get_window_extent()
+    assert (box.y1 <= inside.y0) == below
+    assert box.y0 >= 0
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_words_of_a_mark_stand_right_of_the_axes() -> None:
+    panel = Panel("t", "x", "y", (curve("a", [1.0, 2.0]),), marks=((2.0, "a long word"),))
+    picture = Picture("c", "w", (panel,))
+    figure = Figure(figsize=_size(picture), layout="constrained")
+    _draw(figure, picture)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    (words,) = axes.texts
+    assert words.get_window_extent().x0 >= axes.get_window_extent().x1
+    assert words.get_window_extent().x1 <= figure.bbox.width
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [
@@ -130,7 +164,8 @@ def test_page_and_text_hold_everything() -> None:
     )  # fmt: skip
     shown, written = text(answer), page(answer)
     for word in ("A title?", "claim", "✓", "✗", "at depth 9", "at least 1", "3 steps", "1.5",
-                 "a note", "a step", "a paper", "on this machine (not counted)", "does not hold when at depth 9"):  # fmt: skip
+                 "a note", "a step", "a paper", "on this machine (not counted)",
+                 "does not hold when at depth 9"):  # fmt: skip
         assert word in shown, word
         assert word.lower() in written.lower(), word
     assert "it is &lt;so&gt;" in written

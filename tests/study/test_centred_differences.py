@@ -9,23 +9,24 @@ import pytest
 import torch
 
 from chainrule.study.experiments import centred_differences as subject
-from chainrule.study.experiments.centred_differences import Place, Setup
+from chainrule.study.experiments import differences
+from chainrule.study.experiments.differences import Place
 
 
 @pytest.mark.parametrize("step", [0.5, 1e-2])
 def test_differences_of_the_exponential(step: float) -> None:
-    assert subject.forward(math.exp, step) == pytest.approx(math.expm1(step) / step)
-    assert subject.centred(math.exp, step) == pytest.approx(math.sinh(step) / step)
+    assert differences.forward(math.exp, step) == pytest.approx(math.expm1(step) / step)
+    assert differences.centred(math.exp, step) == pytest.approx(math.sinh(step) / step)
 
 
 def test_order_of_known_errors() -> None:
     steps = [1e-2, 1e-3, 1e-4]
     errors = [math.sinh(step) / step - 1 for step in steps]
-    assert subject.order(steps, errors) == pytest.approx(2, abs=1e-3)
+    assert differences.order(steps, errors) == pytest.approx(2, abs=1e-3)
 
 
 def test_gradient_and_loss_of_a_place_by_hand() -> None:
-    place = Place("FC-10", Setup(), 0)
+    place = Place("FC-10", 16, torch.float64, 0)
     weights, biases = (p.detach().numpy() for p in place.module.parameters())
     scores = place.inputs.numpy() @ weights.T + biases
     shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
@@ -36,7 +37,7 @@ def test_gradient_and_loss_of_a_place_by_hand() -> None:
 
 
 def test_before_a_kink_a_quarter_of_the_bend_is_added() -> None:
-    place, step = Place("FC-16, RELU, FC-10", Setup(), 1), 1e-5
+    place, step = Place("FC-16, RELU, FC-10", 16, torch.float64, 1), 1e-5
     for unit, distance in subject._drawn_kinks(place, 3, 1):
         ahead, both, true, at, mean = subject._near(place, unit, distance, step)
         left, right = (
@@ -51,7 +52,7 @@ def test_before_a_kink_a_quarter_of_the_bend_is_added() -> None:
 
 
 def test_crossings_one_by_one() -> None:
-    place, step = Place("FC-3, RELU, FC-10", Setup(examples=4), 0), 0.1
+    place, step = Place("FC-3, RELU, FC-10", 4, torch.float64, 0), 0.1
     weights, biases = (p.detach().numpy() for p in place.first.parameters())
     inputs = place.inputs.numpy()
     ahead = both = 0
@@ -62,13 +63,13 @@ def test_crossings_one_by_one() -> None:
         on = [inputs[example] @ row + biases[unit] > 0 for row in moved]
         ahead += on[1] != on[2]
         both += on[0] != on[2]
-    found = subject.crossings(place.first, place.inputs, step)
+    found = differences.crossings(place.first, place.inputs, step)
     assert found == (ahead, both)
     assert 0 < ahead < both
 
 
 def test_parameters_are_put_back() -> None:
-    place = Place("FC-10", Setup(), 0)
+    place = Place("FC-10", 16, torch.float64, 0)
     before = [p.clone() for p in place.module.parameters()]
     place.along(place.first.bias, 2)(0.3)
     place.gradient(place.first.bias, 2, 0.3)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from chainrule.study.experiments import ill_conditioned_valley as lesson
+from chainrule.study.experiments.quadratic_valley import RULES, descend, valley
 
 _OPTIM = {
     "SGD": lambda w: torch.optim.SGD([w], lr=0.1),
@@ -19,14 +20,14 @@ _OPTIM = {
 }
 
 
-@pytest.mark.parametrize("rule", lesson.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_path_is_that_of_torch_optim(rule: str) -> None:
-    hessian = lesson.valley(20.0, 30.0)
+    hessian = valley(20.0, 30.0)
     start = torch.tensor([1.0, -0.5], dtype=torch.float64)
     place = torch.nn.Parameter(start.clone())
     optimizer = _OPTIM[rule](place)
     rate, mu = torch.tensor(0.1, dtype=torch.float64), torch.tensor(0.8, dtype=torch.float64)
-    for own in lesson.descend(rule, hessian, start, rate, mu, 30):
+    for own in descend(rule, hessian, start, rate, mu, 30):
         optimizer.zero_grad()
         (place @ hessian @ place / 2).backward()
         optimizer.step()
@@ -34,7 +35,7 @@ def test_path_is_that_of_torch_optim(rule: str) -> None:
 
 
 def test_valley_has_its_condition_number() -> None:
-    values = torch.linalg.eigvalsh(lesson.valley(50.0, 45.0))
+    values = torch.linalg.eigvalsh(valley(50.0, 45.0))
     assert values.tolist() == pytest.approx([1 / 50, 1.0])
 
 
@@ -59,3 +60,28 @@ def test_turning_changes_nothing_for_sgd() -> None:
     setup = lesson.Setup(kappas=(10.0,), steps=300, runs=2)
     steps = lesson._best(setup, "SGD", lesson._starts(setup, 3)).steps
     torch.testing.assert_close(steps[:, 0], steps[:, 1])
+
+
+def _at_an_edge(setup: lesson.Setup, rule: str, found: lesson._Steps) -> list[str]:
+    """Best rates and momenta with nothing to choose from beyond them."""
+    rates, momenta = setup.rates(), torch.tensor(setup.momenta)
+    edges = [f"rate {rate:g}" for rate in rates[[0, -1]].tolist() if (found.rates == rate).any()]
+    if rule in lesson._WITH_MU:
+        ends = momenta[[0, -1]].tolist()
+        edges += [f"mu {mu:g}" for mu in ends if (found.momenta == mu).any()]
+    return edges
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_best_rate_or_momentum_sits_at_an_edge(seed: int) -> None:
+    """Or a rule might do better than the grid lets it, and the verdict be that of the grid."""
+    setup = lesson.Setup()
+    starts = lesson._starts(setup, seed)
+    for rule in RULES:
+        assert not _at_an_edge(setup, rule, lesson._best(setup, rule, starts)), rule
+
+
+def test_an_edge_is_seen() -> None:
+    setup = lesson.Setup(kappas=(300.0,), lowest=0.01, decades=2.0, steps=1000, runs=2)
+    found = lesson._best(setup, "momentum", lesson._starts(setup, 0))
+    assert _at_an_edge(setup, "momentum", found) == ["rate 1"]

@@ -8,7 +8,7 @@ import torch
 
 from chainrule.study.experiments import overfitting_cures as subject
 from chainrule.study.experiments.overfitting_cures import Setup
-from chainrule.study.lesson import digits, generator, net
+from chainrule.study.lesson import Fitted, digits, generator, net
 
 _SMALL = Setup(runs=2)
 
@@ -38,7 +38,7 @@ def test_no_example_is_on_both_sides() -> None:
 
 def test_losses_and_accuracies_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Untrained and in evaluation mode, what is dropped or penalized makes no difference."""
-    monkeypatch.setattr(subject, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(subject, "fit", lambda module, *_, **__: Fitted(module))
     first, second, last = (p.detach().double().numpy() for p in _weights("weight"))
     biases = [p.detach().double().numpy() for p in _weights("bias")]
     inputs, targets = subject._validation(_SMALL, digits(100, 0), 0)
@@ -61,9 +61,26 @@ def _weights(kind: str) -> list[torch.nn.Parameter]:
 
 
 def test_pairs_are_of_the_same_seed() -> None:
-    plain = [subject.Found(0, 100, 0.4, 80), subject.Found(0, 100, 0.6, 70)]
-    cured = [subject.Found(0.1, 100, 0.3, 82), subject.Found(0.1, 100, 0.5, 76)]
+    plain = [subject.Found(9, 0, 100, 0.4, 80), subject.Found(9, 0, 100, 0.6, 70)]
+    cured = [subject.Found(9, 0.1, 100, 0.3, 82), subject.Found(9, 0.1, 100, 0.5, 76)]
     gap, accuracy = subject._parts("cure", cured, plain)
     assert gap.measured.value == pytest.approx(-0.2)
     assert gap.measured.high == pytest.approx(-0.2)  # both fell by as much
     assert accuracy.measured.value == pytest.approx(4)
+
+
+@pytest.mark.parametrize(("accuracy", "whens"), [
+    (85, ["given cure"]), (80, ["given cure (by the accuracy)", "given cure (by the gap)"]),
+])  # fmt: skip
+def test_one_circumstance_where_gap_and_accuracy_agree(accuracy: float, whens: list[str]) -> None:
+    plain = [subject.Found(9, 0.1, 100, 0.4, 80)] * 2
+    cured = [subject.Found(9, 0.1, 100, 0.3, accuracy)] * 2
+    assert sorted({part.when for part in subject._parts("cure", cured, plain)}) == whens
+
+
+def test_each_training_ends_at_the_same_fit() -> None:
+    for cure in subject.cures(_SMALL):
+        found = subject._train(_SMALL, cure, 0)
+        assert 0.08 < found.train_loss <= _SMALL.aim, cure.name
+    short = subject._train(Setup(most_steps=10), subject.cures(_SMALL)[0], 0)
+    assert (short.steps, short.train_loss > _SMALL.aim) == (10, True)

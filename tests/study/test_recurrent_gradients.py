@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from chainrule.study.experiments.recurrent_gradients import Setup, clip, growth, matrix
+from chainrule.study.experiments.recurrent_gradients import Setup, growth
+from chainrule.study.experiments.recurrent_nets import clip, matrix
 from chainrule.study.lesson import generator
 
 SETUP = Setup(units=6, inputs=3, steps=12)

@@ -18,6 +18,8 @@ from chainrule.study.picture import Curve, Landscape, Panel, Picture
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "#000000", GREY)
 _MARKERS = "osD^vP*X"
 _WIDTH, _HEIGHT, _IN_A_ROW = 4.6, 3.3, 2
+_LEGEND = 0.5  # inches for one that hangs below the axes
+_MANY = 5  # curves whose legend would cover them
 _SECONDS = 8  # of the animation
 _MOST_FRAMES = 120
 
@@ -53,7 +55,15 @@ def _size(picture: Picture) -> tuple[float, float]:
     """Width and height in inches."""
     columns = min(len(picture.panels), _IN_A_ROW)
     rows = math.ceil(len(picture.panels) / columns)
-    return _WIDTH * columns + (1.6 if columns == 1 else 0), _HEIGHT * rows
+    below = any(_hangs_below(_labels(panel)) for panel in picture.panels)
+    height = _HEIGHT + (_LEGEND if below else 0)
+    return _WIDTH * columns + (1.6 if columns == 1 else 0), height * rows
+
+
+def _labels(panel: Panel | Landscape) -> list[str]:
+    """What the legend names."""
+    curves = panel.paths if isinstance(panel, Landscape) else panel.curves
+    return [one.label for one in curves if one.label]
 
 
 def _draw(figure: Figure, picture: Picture) -> None:
@@ -79,16 +89,15 @@ def _panel(axes: Axes, panel: Panel) -> None:
             _line(axes, one, colour, _MARKERS[number % len(_MARKERS)])
     for height, words in panel.marks:
         axes.axhline(height, color=GREY, linewidth=0.9, linestyle=":")
-        axes.annotate(
-            words, (1, height), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=7, color=GREY,
+        axes.annotate(  # right of the axes, where neither curves nor a legend are
+            words, (1, height), xycoords=("axes fraction", "data"), ha="left", va="center",
+            xytext=(3, 0), textcoords="offset points", fontsize=7, color=GREY,
         )  # fmt: skip
     _scales(axes, panel)
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
-    if any(one.label for one in panel.curves):
-        axes.legend(frameon=False, fontsize=7.5)
+    _legend(axes, _labels(panel))
 
 
 def _scales(axes: Axes, panel: Panel) -> None:
@@ -151,7 +160,23 @@ def _landscape(axes: Axes, panel: Landscape) -> None:
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
-    axes.legend(frameon=False, fontsize=7.5)
+    _legend(axes, _labels(panel))
+
+
+def _hangs_below(labels: Sequence[str]) -> bool:
+    return len(labels) >= _MANY
+
+
+def _legend(axes: Axes, labels: Sequence[str]) -> None:
+    """Within the axes for a few curves, below them for many, which it would cover."""
+    if _hangs_below(labels):
+        columns = 3 if max(map(len, labels)) <= 22 else 2
+        axes.legend(  # the layout makes room for it
+            frameon=False, fontsize=7.5, ncols=columns, loc="upper center",
+            bbox_to_anchor=(0.5, -0.2), columnspacing=1.2, handlelength=1.6,
+        )  # fmt: skip
+    elif labels:
+        axes.legend(frameon=False, fontsize=7.5)
 
 
 def _circles(figure: Figure, axes: Axes, panel: Landscape) -> list[str]:

@@ -61,7 +61,16 @@ class Experiment:
 
 def set_up_words(experiment: Experiment, setup: Any) -> str:
     """The set-up in words, with its numbers."""
-    return experiment.set_up.format(**asdict(setup))
+    values = {name: _Listed(value) if isinstance(value, tuple) else value
+              for name, value in asdict(setup).items()}  # fmt: skip
+    return experiment.set_up.format(**values)
+
+
+class _Listed(tuple[Any, ...]):
+    """Several values, which read as a list between commas."""
+
+    def __format__(self, how: str) -> str:
+        return ", ".join(format(value, how) for value in self)
 
 
 @dataclass(frozen=True)

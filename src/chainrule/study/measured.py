@@ -14,6 +14,7 @@ from chainrule.answer import Answer
 
 Status = Literal["holds", "fails", "undecided"]
 _CONFIDENCE = 0.95
+WORST = "the worst of the runs"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Measured(Answer):
         high: upper end.
         unit: "" for a pure number; "%", "steps", "times", "nats".
         runs: how many runs it was taken over.
-        spread: what the interval is ("95 % interval of the mean"), "" where nothing is random.
+        spread: what the interval is ("95 % interval of the mean"; ``WORST`` where the worst run
+            alone decides and low and high are its own), "" where nothing is random.
     """
 
     name: str
@@ -93,6 +95,30 @@ def median_of(name: str, values: Sequence[float], unit: str = "") -> Measured:
     words = "smallest to largest"
     middle = statistics.median(values)
     return Measured(name, middle, min(values), max(values), unit, len(values), words)
+
+
+def worst_of(
+    name: str, values: Sequence[float], unit: str = "", *, largest: bool = True
+) -> Measured:
+    """The worst run, which alone decides: for claims that a single run refutes ("never").
+
+    Of n runs none was worse; that says little about chances below about 1/n. A run that is not
+    a number is the worst there can be, and decides nothing.
+
+    Args:
+        name: what was measured.
+        values: one for each run.
+        unit: of the values.
+        largest: whether the largest value is the worst, or the smallest.
+
+    Examples:
+        >>> found = worst_of("largest gradient", [0.0, 0.2, 0.1])
+        >>> found.low, found.value, found.high, found.runs
+        (0.2, 0.2, 0.2, 3)
+    """
+    unknown = any(math.isnan(value) for value in values)
+    worst = math.nan if unknown else float(max(values) if largest else min(values))
+    return Measured(name, worst, worst, worst, unit, len(values), WORST)
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""The experiments by name, in the order of the course; each is a module of this package."""
+"""The experiments by name, in the order of the course; each is a module of this package.
+
+A module whose name is not among ``NAMES`` is what one of them is built from.
+"""
 
 from __future__ import annotations
 

@@ -7,15 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from chainrule.gradients.numerical import step_factor
 from chainrule.study.experiment import Experiment, Outcome
-from chainrule.study.lesson import digits, generator, net
+from chainrule.study.experiments.differences import (
+    METHODS,
+    Loss,
+    Place,
+    centred,
+    crossings,
+    error,
+    forward,
+    order,
+    shifted,
+)
+from chainrule.study.lesson import generator
 from chainrule.study.measured import Part, mean_of, median_of, ratio_of
 from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 
-Loss = Callable[[float], float]
 _WRONG = 1e-2  # relative errors above this condemn a gradient, by the notes of the course
 _FINE_WITH_KINKS = 1e-4  # and below this nothing is suspected where there are kinks
 _STEPS = tuple(10.0 ** (-power / 2) for power in range(2, 25))
@@ -51,24 +60,6 @@ class Setup:
     runs: int = 5
 
 
-def forward(loss: Loss, step: float) -> float:
-    """``(f(x + h) - f(x)) / h``: off by ``h f'' / 2``.
-
-    Args:
-        loss: f as a function of the distance from x.
-        step: h.
-    """
-    return (loss(step) - loss(0.0)) / step
-
-
-def centred(loss: Loss, step: float) -> float:
-    """``(f(x + h) - f(x - h)) / 2h``: off by ``h^2 f''' / 6``, the even terms cancel."""
-    return (loss(step) - loss(-step)) / (2 * step)
-
-
-METHODS = {"forward": forward, "centred": centred}
-
-
 def measure(setup: Setup, seed: int) -> Outcome:
     """Errors of both differences against the step: where all is smooth, and beside a kink."""
     seeds = range(seed, seed + setup.runs)
@@ -87,72 +78,13 @@ def measure(setup: Setup, seed: int) -> Outcome:
     )  # fmt: skip
 
 
-class Place:
-    """A network, a minibatch and the loss along single parameters.
-
-    Args:
-        text: notation.
-        setup: dtype and examples.
-        seed: of weights and examples.
-    """
-
-    def __init__(self, text: str, setup: Setup, seed: int) -> None:
-        material = digits(setup.examples, seed).flat()
-        self.module = net(text, seed, (64,)).to(_DTYPES[setup.dtype])
-        self.inputs = material.inputs.to(_DTYPES[setup.dtype])
-        self.targets = material.targets
-
-    @property
-    def first(self) -> nn.Linear:
-        """The first layer."""
-        return next(layer for layer in self.module.modules() if isinstance(layer, nn.Linear))
-
-    def along(self, parameter: Tensor, place: int) -> Loss:
-        """The loss against the distance that one element has been moved."""
-        flat = parameter.detach().view(-1)
-        start = flat[place].item()
-
-        def loss(distance: float) -> float:
-            flat[place] = start + distance
-            with torch.no_grad():
-                value = self._loss().item()
-            flat[place] = start
-            return value
-
-        return loss
-
-    def gradient(self, parameter: Tensor, place: int, distance: float = 0.0) -> float:
-        """The slope by autograd when that element has been moved."""
-        flat = parameter.detach().view(-1)
-        start = flat[place].item()
-        flat[place] = start + distance
-        (found,) = torch.autograd.grad(self._loss(), parameter)
-        flat[place] = start
-        return float(found.flatten()[place])
-
-    def _loss(self) -> Tensor:
-        return nn.functional.cross_entropy(self.module(self.inputs), self.targets)
-
-
-def error(found: Sequence[float], true: Sequence[float]) -> float:
-    """The distance of two vectors as a share of the true one's length."""
-    difference = np.subtract(found, true)
-    return float(np.linalg.norm(difference) / np.linalg.norm(true))
-
-
-def order(steps: Sequence[float], errors: Sequence[float]) -> float:
-    """The power of the step that the error goes with: the slope in log-log.
-
-    Examples:
-        >>> round(order([0.1, 0.01], [3e-2, 3e-4]), 6)
-        2.0
-    """
-    return float(np.polyfit(np.log(steps), np.log(errors), 1)[0])
+def _place(setup: Setup, text: str, seed: int) -> Place:
+    return Place(text, setup.examples, _DTYPES[setup.dtype], seed)
 
 
 def _smooth_errors(setup: Setup, method: Callable[[Loss, float], float], seed: int) -> list[float]:
     """The relative error over some elements of the gradient, for each step."""
-    place = Place(setup.smooth, setup, seed)
+    place = _place(setup, setup.smooth, seed)
     parameters = list(place.module.parameters())
     random = generator(seed)
     losses, true = [], []
@@ -182,7 +114,7 @@ class KinkErrors:
 
 def _kink_errors(setup: Setup, seed: int) -> KinkErrors:
     """Biases of hidden units near where one example just begins to pass the ReLU."""
-    place = Place(setup.bent, setup, seed)
+    place = _place(setup, setup.bent, seed)
     kinks = _drawn_kinks(place, setup.elements, seed)
     found = KinkErrors([], [], [])
     for step in _STEPS:
@@ -213,26 +145,6 @@ def _near(place: Place, unit: int, distance: float, step: float) -> tuple[float,
         centred(shifted(loss, at), step),
         sum(place.gradient(bias, unit, at + side * _BESIDE) for side in (-1, 1)) / 2,
     )
-
-
-def shifted(loss: Loss, distance: float) -> Loss:
-    """The loss seen from another place."""
-    return lambda further: loss(distance + further)
-
-
-def crossings(module: nn.Linear, inputs: Tensor, step: float) -> tuple[int, int]:
-    """How many kinks lie in ``(x, x + h]`` and in ``[x - h, x + h]``, over all weights x.
-
-    The input to a ReLU is z + d p when a weight on pixel p moves by d: 0 at d = -z / p.
-
-    Args:
-        module: the layer before the ReLU.
-        inputs: (examples, pixels).
-        step: h.
-    """
-    with torch.no_grad():
-        at = -module(inputs)[:, :, None] / inputs[:, None, :]  # (examples, units, pixels)
-    return int(((at > 0) & (at <= step)).sum()), int((at.abs() <= step).sum())
 
 
 def _smooth_parts(setup: Setup, errors: dict[str, list[list[float]]]) -> tuple[Part, ...]:
@@ -273,7 +185,7 @@ def _kink_parts(setup: Setup, bent: list[KinkErrors], seeds: Sequence[int]) -> t
 
 
 def _more(setup: Setup, seed: int) -> float:
-    place = Place(setup.bent, setup, seed)
+    place = _place(setup, setup.bent, seed)
     ahead, both = crossings(place.first, place.inputs, setup.most_step)
     return both / ahead
 

@@ -13,7 +13,7 @@ from chainrule.analysis.convolutionalize import convolutionalize
 from chainrule.analysis.describe import describe
 from chainrule.study.experiment import Experiment, Outcome
 from chainrule.study.lesson import digits, evaluated, fit, generator, net
-from chainrule.study.measured import Measured, Part, exact, ratio_of
+from chainrule.study.measured import Part, ratio_of, worst_of
 from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 
 _SIDE, _ROUNDING = 8, 1e-9  # of a digit, pixels; of scores of about 10 in float64
@@ -71,12 +71,12 @@ def measure(setup: Setup, seed: int) -> Outcome:
     parts = (
         Part(
             "the convolution has as many parameters",
-            exact("difference in parameters", max(abs(one.parameters) for one in every)),
+            worst_of("difference in parameters", [abs(one.parameters) for one in every]),
             at_most=0,
         ),
         Part(
             "it gives the same scores to rounding on images of the training size",
-            _largest("largest difference of a score", [one.same_size for one in every]),
+            worst_of("largest difference of a score", [one.same_size for one in every]),
             at_most=_ROUNDING,
         ),
         *(_sliding(name, runs) for name, runs in found.items()),
@@ -93,14 +93,10 @@ _NOTES = (
 )
 
 
-def _largest(name: str, values: list[float]) -> Measured:
-    return exact(name, max(values))
-
-
 def _sliding(name: str, runs: list[_Compared]) -> Part:
     return Part(
         "on a larger image it gives the map of scores that sliding the net would",
-        _largest(f"largest difference of a score, net that {name}", [one.larger for one in runs]),
+        worst_of(f"largest difference of a score, net that {name}", [one.larger for one in runs]),
         at_most=_ROUNDING,
         when=f"the net {name}",
     )
@@ -110,8 +106,8 @@ def _savings(every: list[_Compared]) -> tuple[Part, Part]:
     return (
         Part(
             "the map takes less work than sliding",
-            exact("MACs of sliding over those of the map", min(one.work for one in every),
-                  "times"),
+            worst_of("MACs of sliding over those of the map", [one.work for one in every],
+                     "times", largest=False),
             at_least=1,
         ),
         Part(

@@ -9,7 +9,7 @@ import torch
 
 from chainrule.nn.initializers import initialize
 from chainrule.study.experiment import Experiment, Outcome
-from chainrule.study.lesson import Material, digits, fit, net, smoothed
+from chainrule.study.lesson import Material, digits, fit, generator, net, smoothed
 from chainrule.study.measured import Part, mean_of
 from chainrule.study.picture import Panel, Picture, Table, curve
 
@@ -31,6 +31,8 @@ class Setup:
         initial_std: the second: standard deviation of all initial weights.
         penalty: the third: lambda of lambda/2 sum of W^2.
         majority: the fourth: share of one class among the examples.
+        saturated: notations of networks for the other wrong scale, which the note tells of.
+        large_std: standard deviation of all their initial weights, far too large.
         runs: seeds of each.
     """
 
@@ -43,6 +45,11 @@ class Setup:
     initial_std: float = 1e-3
     penalty: float = 0.5
     majority: float = 0.8
+    saturated: tuple[str, ...] = (
+        "FC-64, TANH, FC-64, TANH, FC-10",
+        "FC-64, SIGMOID, FC-64, SIGMOID, FC-10",
+    )
+    large_std: float = 10.0
     runs: int = 5
 
 
@@ -73,9 +80,8 @@ def measure(setup: Setup, seed: int) -> Outcome:
         for suspect in _SUSPECTS
     }
     parts = tuple(_part(setup, suspect, losses[suspect.name]) for suspect in _SUSPECTS)
-    return Outcome(
-        parts, (_picture(losses),), (_table(setup, losses),), (_conclusion(setup, losses), _NOTE)
-    )
+    notes = (_conclusion(setup, losses), _NOTE, _too_large(setup, seed))
+    return Outcome(parts, (_picture(losses),), (_table(setup, losses),), notes)
 
 
 _NOTE = (
@@ -92,6 +98,32 @@ def _conclusion(setup: Setup, losses: dict[str, list[list[float]]]) -> str:
     causes = [name for name, is_flat in flat.items() if is_flat]
     others = [name for name, is_flat in flat.items() if not is_flat and name != "healthy"]
     return f"Causes of a flat loss: {', '.join(causes) or 'none'}; not: {', '.join(others)}."
+
+
+def _too_large(setup: Setup, seed: int) -> str:
+    """The other wrong scale, in networks that it saturates; not a suspect, for it is not flat."""
+    runs = [
+        _saturated(setup, text, seed + run) for text in setup.saturated for run in range(setup.runs)
+    ]
+    falls = [100 * _fall(losses, setup.window) for losses in runs]
+    start, end = (
+        sum(sum(losses[part]) for losses in runs) / len(runs) / setup.window
+        for part in (slice(setup.window), slice(-setup.window, None))
+    )
+    flat = "keep the loss flat" if max(falls) < 100 * _FLAT else "do not keep the loss flat"
+    return (
+        f"Initial weights far too large (standard deviation {setup.large_std:g}, all layers of "
+        f"tanh and sigmoid nets) {flat}: it falls by {min(falls):.0f} to {max(falls):.0f} %, from "
+        f"{start:.0f} to {end:.0f} nats in the mean. The last layer can learn, though those below "
+        "are saturated."
+    )
+
+
+def _saturated(setup: Setup, text: str, seed: int) -> list[float]:
+    module = initialize(net(text, seed), "normal", std=setup.large_std, generator=generator(seed))
+    return fit(
+        module, digits(seed=seed), steps=setup.steps, seed=seed, batch=setup.batch, rate=setup.rate
+    ).losses
 
 
 def _train(setup: Setup, suspect: str, seed: int) -> list[float]:
@@ -172,14 +204,16 @@ EXPERIMENT = Experiment(
     set_up="{network} on digits, SGD with rate {rate}, minibatches of {batch}, {steps} steps, "
     "{runs} seeds. One thing changed in each training: rate {low_rate}; all initial weights drawn "
     "with standard deviation {initial_std}; penalty lambda = {penalty}; one class has a share of "
-    "{majority} of the examples. Flat: the full loss falls by less than 5 %.",
+    "{majority} of the examples. For a note, {saturated} with all initial weights of standard "
+    "deviation {large_std}. Flat: the full loss falls by less than 5 %.",
     setup=Setup(),
     sabotage="the low learning rate is the healthy one, so that it cannot be a cause",
     sabotaged=Setup(low_rate=0.1),
     measure=measure,
     next=(
         "chainrule diagnose examples/broken/predicts_the_mean.py names such causes in a script",
-        "raise the initial scale until tanh units saturate: that is flat too",
+        "make the initial weights far too large in the hidden layers alone: what does the last "
+        "layer learn from units that are saturated?",
     ),
     references=(
         "Stanford CS231n, notes on neural networks, part 3: babysitting the learning process",

@@ -13,7 +13,7 @@ from chainrule.analysis.describe import describe
 from chainrule.analysis.description import LayerDescription
 from chainrule.study.experiment import Experiment, Outcome
 from chainrule.study.lesson import digits, generator, net
-from chainrule.study.measured import Part, exact, mean_of, ratio_of
+from chainrule.study.measured import Part, exact, mean_of, ratio_of, worst_of
 from chainrule.study.picture import Curve, Panel, Picture, Table, curve
 
 _CHEAP = 0.05  # next to nothing, as a share of the convolution
@@ -155,7 +155,7 @@ def _checks(near: list[float], far: list[float]) -> tuple[Part, Part]:
         ),
         Part(
             "and nowhere else",
-            exact(f"largest mean relative error at a distance of {_FAR:g} h", max(far)),
+            worst_of(f"mean relative error at a distance of {_FAR:g} h", far),
             at_most=_FINE,
         ),
     )  # fmt: skip
@@ -204,19 +204,19 @@ def _flows(setup: Setup, through: list[_Through]) -> tuple[Part, ...]:
     return (
         Part(
             "gradients do not vanish in it: their sum is kept",
-            exact("largest relative change of the sum", max(one.total for one in through)),
+            worst_of("relative change of the sum", [one.total for one in through]),
             at_most=_ROUNDING,
         ),
         Part(
             "and so is their norm, each going to one input",
-            exact("smallest norm of the gradient, input over output",
-                  min(one.norm for one in through), "times"),
+            worst_of("norm of the gradient, input over output",
+                     [one.norm for one in through], "times", largest=False),
             at_least=1 - _ROUNDING,
         ),
         Part(
             "it does not bound activations: the largest one passes",
-            exact("largest activation after it over that before",
-                  min(one.share for one in through), "times"),
+            worst_of("largest activation after it over that before",
+                     [one.share for one in through], "times", largest=False),
             at_least=1,
         ),
         Part(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from chainrule.nn.losses import LOSSES
 from chainrule.study.experiment import Experiment, Outcome
 from chainrule.study.lesson import Material, accuracy_of, digits, fit, net
-from chainrule.study.measured import Part, exact, mean_of
+from chainrule.study.measured import Part, exact, mean_of, worst_of
 from chainrule.study.picture import Panel, Picture, Table, curve
 
 _ABOVE_ZERO = 1e-45  # the smallest number of float32 that is not 0 is 1.4e-45
@@ -140,8 +140,7 @@ def _trained_parts(trained: dict[str, list[_Trained]]) -> tuple[Part, ...]:
         ),
         Part(
             "with the softmax loss every example still has one",
-            exact("largest share of training examples without gradient, softmax", max(softmax),
-                  "%"),
+            worst_of("share of training examples without gradient, softmax", softmax, "%"),
             at_most=0,
         ),
     )  # fmt: skip
