@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.reference.command_line import python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -41,14 +39,7 @@ def test_commands_run_one_after_the_other(tmp_path: Path) -> None:
     for command in COMMANDS:
         words = shlex.split(command, comments=True)
         told = re.search(r"# .* ends with (\d)", command)
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=os.environ | {"COLUMNS": "100"},
-            check=False,
-        )
+        done = python(["-m", *words], folder=tmp_path, environment={"COLUMNS": "100"}, timeout=300)
         assert done.returncode == (int(told[1]) if told else 0), f"{command}\n{done.stderr}"
 
 
