@@ -13,7 +13,7 @@ def surroundings() -> dict[str, Any]:
     """All of it, in a form that can be compared."""
     return {
         "torch's random state": torch.get_rng_state().tolist(),
-        "NumPy's": np.random.get_state()[1].tolist(),  # type: ignore[index]
+        "NumPy's": np.random.get_state()[1].tolist(),
         "Python's": random.getstate(),
         "threads": torch.get_num_threads(),
         "gradients": torch.is_grad_enabled(),

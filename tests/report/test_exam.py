@@ -118,6 +118,11 @@ def test_moodle_grades_what_it_can(tmp_path: Path) -> None:
     assert [float(one.get("fraction", "0")) > 0 for one in none] == [False, True]
 
 
+def test_two_formats_of_one_exam_do_not_share_a_file(tmp_path: Path) -> None:
+    taken = [set(files_of([ALL], tmp_path / "quiz", kind)) for kind in FORMATS]
+    assert len(set.union(*taken)) == sum(map(len, taken))
+
+
 def test_moodle_takes_any_sign(tmp_path: Path) -> None:
     odd = Exam("a\x00b ]]> &", (_question(Number(1)),), "\x07\ufffe")
     (text, _) = files_of([odd], tmp_path / "quiz.xml", "moodle-xml").values()

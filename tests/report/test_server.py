@@ -48,7 +48,7 @@ def _post(server: PracticeServer, **form: str) -> str:
 
 def _form(page: str) -> dict[str, str]:
     return {
-        name: re.search(rf'name="{name}" value="([^"]*)"', page)[1]  # type: ignore[index]
+        name: re.search(rf'name="{name}" value="([^"]*)"', page)[1]
         for name in ("token", "question")
     }
 

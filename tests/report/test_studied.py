@@ -51,7 +51,7 @@ def test_dots_walk_along_their_lines() -> None:
 
 def test_dots_of_lost_paths_stay_in_the_picture() -> None:
     svg = studied_picture(MOVING)
-    width, height = (float(v) for v in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())  # type: ignore[union-attr]
+    width, height = (float(v) for v in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
     found = _animated(svg)
     assert len(found) == 4
     for dot in found:

@@ -49,7 +49,7 @@ def test_the_bank_is_large_enough_for_thousands() -> None:
 
 @pytest.mark.parametrize("item", all_families(), ids=lambda item: item.name)
 def test_experiments_that_are_named_exist(item: object) -> None:
-    found = make(item, item.levels[0], 1)  # type: ignore[arg-type, attr-defined]
+    found = make(item, item.levels[0], 1)
     assert found.experiment in ("", *NAMES)
 
 

@@ -17,14 +17,14 @@ from chainrule.study.practice.question import Question
 
 def function(text: str) -> Callable[[Decimal], Decimal]:
     """`f(x) = 2x^3 - 3x` as Python."""
-    formula = re.search(r"f\(x\) = ([^`]*)`", text)[1]  # type: ignore[index]
+    formula = re.search(r"f\(x\) = ([^`]*)`", text)[1]
     python = re.sub(r"(\d)x", r"\1*x", formula).replace("^", "**")
     python = re.sub(r"(?<![*\w])(\d+)(?![\w])", r"Decimal(\1)", python.replace("**", "^"))
     return lambda x: eval(python.replace("^", "**"), {"Decimal": Decimal, "x": x, "max": max})
 
 
 def named(text: str, name: str) -> Decimal:
-    return Decimal(re.search(rf"{name} = (-?[\d.]*\d(?:e-\d+)?)", text)[1])  # type: ignore[index]
+    return Decimal(re.search(rf"{name} = (-?[\d.]*\d(?:e-\d+)?)", text)[1])
 
 
 def central(f: Callable[[Decimal], Decimal], x: Decimal, h: Decimal) -> Decimal:
@@ -53,21 +53,21 @@ EXPONENTS = {"forward": 1, "central": 2}
 
 
 def order(text: str) -> float:
-    power = EXPONENTS[re.search(r"(forward|central) difference", text)[1]]  # type: ignore[index]
+    power = EXPONENTS[re.search(r"(forward|central) difference", text)[1]]
     times = re.search(r"(?:made|be) (\d+) times", text)
     if "is made" in text and times:
         return float(math.prod([int(times[1])] * power))
     if times:
         return int(times[1]) ** (1 / power) / float(named(text, "h"))
     bits = [int(b) for b in re.findall(r"2\^-(\d+)", text)]
-    scale = int(re.search(r"`(\d+) \*", text)[1])  # type: ignore[index]
+    scale = int(re.search(r"`(\d+) \*", text)[1])
     # the slope of scale * eps / h + h^power is 0 at (scale * eps / power)^(1 / (power + 1))
     best = [(scale * 2.0**-b / power) ** (1 / (power + 1)) for b in bits]
     return best[0] / best[1]
 
 
 def rounding(text: str) -> float:
-    loss, h = float(re.search(r"near (\d+)", text)[1]), float(named(text, "h"))  # type: ignore[index]
+    loss, h = float(re.search(r"near (\d+)", text)[1]), float(named(text, "h"))
     spacing = 2.0**-23
     while 2 * 2.0**23 * spacing <= loss:
         spacing *= 2
@@ -98,7 +98,7 @@ def test_verdicts_from_both_sides() -> None:
 def verdict(question: Question) -> str:
     text = question.text
     f, x, h = function(text), named(text, "x"), named(text, "h")
-    x = Decimal(re.search(r"at x = (-?[\d.]*\d)", text)[1])  # type: ignore[index]
+    x = Decimal(re.search(r"at x = (-?[\d.]*\d)", text)[1])
     found = re.search(r"gives (\S+), the central difference\s+(\S+)\. What", text)
     assert found
     slope = central(f, x, Decimal("1e-9"))
@@ -106,7 +106,7 @@ def verdict(question: Question) -> str:
         return "wrong"
     if abs(Decimal(found[2]) - slope) < Decimal("0.01"):
         return "agree"
-    kink = Decimal(re.search(r"x - (\d+)\)", text)[1])  # type: ignore[index]
+    kink = Decimal(re.search(r"x - (\d+)\)", text)[1])
     return "kink" if x - h < kink < x + h else "curves too much"
 
 

@@ -17,7 +17,7 @@ from chainrule.study.practice.question import Question
 
 def values(question: Question) -> list[float]:
     found = right(question)
-    return list(found.values) if isinstance(found, Vector) else [float(found.value)]  # type: ignore[attr-defined]
+    return list(found.values) if isinstance(found, Vector) else [float(found.value)]
 
 
 def named(text: str, name: str) -> float:
@@ -143,9 +143,9 @@ def depth(text: str) -> list[float]:
             value = named(text, "probability") * value + (
                 1 - named(text, "probability")) * (value + w * value)  # fmt: skip
         return [value]
-    blocks = int(re.search(r"(\d+) residual", text)[1])  # type: ignore[index]
+    blocks = int(re.search(r"(\d+) residual", text)[1])
     if "block l" in text:
-        last = float(re.search(r"\* ([\d.]+)`", text)[1])  # type: ignore[index]
+        last = float(re.search(r"\* ([\d.]+)`", text)[1])
         return [sum(1 - place / blocks * last for place in range(1, blocks + 1))]
     return [blocks * (1 - named(text, "probability"))]
 

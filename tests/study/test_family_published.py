@@ -26,7 +26,7 @@ def test_vgg16_of_the_course() -> None:
 def test_activations_by_hand(seed: int) -> None:
     """Sizes halve at each pooling; channels double until 512."""
     found = make(ACTIVATIONS, 2, seed)
-    depth, side = (int(word) for word in re.search(r"VGG(\d+).*?(\d+)x\2x3", found.text).groups())  # type: ignore[union-attr]
+    depth, side = (int(word) for word in re.search(r"VGG(\d+).*?(\d+)x\2x3", found.text).groups())
     stages = {11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}[depth]
     total = 3 * side * side + 4096 + 4096 + 1000
     for count, width in zip(stages, (64, 128, 256, 512, 512), strict=True):
@@ -65,17 +65,14 @@ def test_the_well_known_worked_example() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_updates_by_differences(level: int, seed: int) -> None:
     found = make(UPDATES, level, seed)
-    x, w, v, t = (
-        float(re.search(rf"`{name} = (-?[\d.]+)`", found.text)[1])  # type: ignore[index]
-        for name in "xwvt"
-    )
-    rate = float(re.search(r"rate ([\d.]+)", found.text)[1])  # type: ignore[index]
+    x, w, v, t = (float(re.search(rf"`{name} = (-?[\d.]+)`", found.text)[1]) for name in "xwvt")
+    rate = float(re.search(r"rate ([\d.]+)", found.text)[1])
     bend = {1: lambda z: z, 2: lambda z: max(z, 0.0), 3: math.tanh}[level]
 
     def loss(weight: float) -> float:
         return (v * bend(weight * x) - t) ** 2 / 2
 
     slope = (loss(w + 1e-6) - loss(w - 1e-6)) / 2e-6
-    right = found.expected.value if found.options else found.expected  # type: ignore[attr-defined]
+    right = found.expected.value if found.options else found.expected
     assert right.grade(f"{w - rate * slope:.8f}").right
     assert any("updated already" in mistake.why for mistake in found.mistakes)

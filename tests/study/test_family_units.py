@@ -106,7 +106,7 @@ def sigmoid_depth(question: Question) -> list[float]:
         upstream = number(r"is (\d+)\. What", text)
         slopes = (w * s * (1 - s) for w, s in zip(weights, outputs, strict=True))
         return [upstream * math.prod(slopes)]
-    factor = int(re.search(r"than ([\d,]+) times", text)[1].replace(",", ""))  # type: ignore[index]
+    factor = int(re.search(r"than ([\d,]+) times", text)[1].replace(",", ""))
     size, layers = 1.0, 0
     while 1 / size <= factor:
         size, layers = size * number(r"weights ([\d.]+)", text) / 4, layers + 1
@@ -179,7 +179,7 @@ def test_zero_gradients_by_differences() -> None:
 def slope(text: str, name: str) -> float:
     drawn = np.random.default_rng(0)
     x = drawn.normal(size=(5, 3)) * ("All inputs are 0" not in text)
-    f = FUNCTIONS[re.search(r"\* (\w+)\(", text)[1]]  # type: ignore[index]
+    f = FUNCTIONS[re.search(r"\* (\w+)\(", text)[1]]
     start = {
         "W1": drawn.normal(size=(4, 3)) * ("W1 random" in text),
         "W2": drawn.normal(size=(2, 4)) * ("W2 random" in text),

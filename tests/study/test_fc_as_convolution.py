@@ -47,8 +47,8 @@ def test_reordered_weights_are_read_height_first() -> None:
     module = net(TEXT, 0)
     dense = convolutionalize(module, (1, 8, 8))
     reorder(dense)
-    row = module.fc1.weight[2].tolist()  # type: ignore[union-attr,index,operator]
-    made = dense.fc1.weight  # type: ignore[union-attr]
+    row = module.fc1.weight[2].tolist()
+    made = dense.fc1.weight
     for number, value in enumerate(row):
         place, channel = divmod(number, 3)
-        assert made[2, channel, place // 3, place % 3] == value  # type: ignore[index]
+        assert made[2, channel, place // 3, place % 3] == value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -164,7 +165,7 @@ def fit(
         data_loss = LOSSES[loss](module(inputs), material.targets[chosen], check=False)
         full = data_loss + weight_decay * penalty(regularized) if regularized else data_loss
         optimizer.zero_grad()
-        full.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(full)
         found.losses.append(full.item())
         found.data_losses.append(data_loss.item())
         if not math.isfinite(found.losses[-1]):
@@ -198,17 +199,15 @@ def accuracy_of(module: nn.Module, inputs: Tensor, targets: Tensor) -> float:
         return float((module(inputs).argmax(1) == targets).double().mean())
 
 
-class evaluated:  # noqa: N801 - a context manager, used as a function
+@contextmanager
+def evaluated(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module, self.before = module, module.training
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.module.train(self.before)
+    before = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(before)
 
 
 def smoothed(values: Sequence[float], width: int = 20) -> list[float]:

@@ -38,7 +38,7 @@ def moodle(exam: Exam, name: str) -> Files:
         quiz.append(_question(question, f"{number:02d} {question.topic} ({question.id})"))
     ElementTree.indent(quiz)
     text = ElementTree.tostring(quiz, encoding="utf-8", xml_declaration=True)
-    return {f"{name}.xml": text, f"{name}-key.md": key(exam).encode()}
+    return {f"{name}.xml": text, f"{name}-moodle-key.md": key(exam).encode()}
 
 
 def _question(question: Question, name: str) -> Element:

@@ -59,8 +59,3 @@ def gradient_of(tensor: Tensor) -> Tensor:
     """The gradient that backward has left."""
     assert tensor.grad is not None
     return tensor.grad
-
-
-def backward(loss: Tensor) -> None:
-    """Backpropagate from a scalar."""
-    loss.backward()  # type: ignore[no-untyped-call]

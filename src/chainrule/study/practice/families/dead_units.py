@@ -178,7 +178,7 @@ def _score_after(unit: Unit, x: list[float], upstream: float, rate: float) -> fl
     weights = doubles(unit[0]).requires_grad_()
     bias = doubles(unit[1]).requires_grad_()
     inputs = doubles(x)
-    torch.relu(weights @ inputs + bias).backward(doubles(upstream))  # type: ignore[no-untyped-call]
+    torch.autograd.backward(torch.relu(weights @ inputs + bias), doubles(upstream))
     torch.optim.SGD([weights, bias], lr=rate).step()
     return float((weights @ inputs + bias).detach())
 
@@ -243,7 +243,7 @@ def _summed(rows: list[tuple[list[float], float]], on: Sequence[bool]) -> list[f
 def _by_autograd(unit: Unit, rows: list[tuple[list[float], float]]) -> torch.Tensor:
     weights = doubles(unit[0]).requires_grad_()
     hidden = torch.relu(doubles([x for x, _ in rows]) @ weights + unit[1])
-    hidden.backward(doubles([g for _, g in rows]))  # type: ignore[no-untyped-call]
+    torch.autograd.backward(hidden, doubles([g for _, g in rows]))
     assert weights.grad is not None
     return weights.grad
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainrule.study.practice.families.claims import Claim, Fact, backward, either, gradient_of
+from chainrule.study.practice.families.claims import Claim, Fact, either, gradient_of
 from chainrule.study.practice.families.drawing import plural
 
 
@@ -18,7 +18,7 @@ def _seen(module: nn.Module, side: int) -> int:
         nn.init.ones_(parameter)
     image = torch.zeros(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     output = module.double()(image)
-    backward(output[0, 0, output.shape[2] // 2, output.shape[3] // 2])
+    torch.autograd.backward(output[0, 0, output.shape[2] // 2, output.shape[3] // 2])
     return int((gradient_of(image)[0, 0] != 0).any(0).sum())
 
 
@@ -143,7 +143,7 @@ def _pool_gradient(drawn: Random) -> Claim:
     right = 1 if kind == "max" else 4
     image = torch.randn(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     pooled = F.max_pool2d(image, 2) if kind == "max" else F.avg_pool2d(image, 2)
-    backward(pooled[0, 0, 0, 0])
+    torch.autograd.backward(pooled[0, 0, 0, 0])
     count = int((gradient_of(image) != 0).sum())
     return Claim(
         f"Of each 2x2 window, 2x2 {kind} pooling passes its gradient to {plural(said, 'input')} "

@@ -14,7 +14,6 @@ from chainrule.nn.penalties import penalty
 from chainrule.study.practice.families.claims import (
     Claim,
     Fact,
-    backward,
     close,
     either,
     gradient_of,
@@ -33,7 +32,7 @@ def _mean_of_parts(drawn: Random) -> Claim:
 
     def gradient(some: Tensor, wanted: Tensor) -> Tensor:
         w = torch.ones(3, dtype=torch.float64, requires_grad=True)
-        backward(F.mse_loss(some @ w, wanted))
+        torch.autograd.backward(F.mse_loss(some @ w, wanted))
         return gradient_of(w)
 
     rows = torch.stack([gradient(a, b) for a, b in zip(x.chunk(parts), y.chunk(parts),
@@ -141,7 +140,7 @@ def _pull(drawn: Random) -> Claim:
     pulls = []
     for size in (small, 2 * small):
         w = torch.tensor(size, dtype=torch.float64, requires_grad=True)
-        backward(penalty([w], kind))
+        torch.autograd.backward(penalty([w], kind))
         pulls.append(float(gradient_of(w)))
     ratio = pulls[1] / pulls[0]
     name = {"l1": "L1", "l2": "L2"}[kind]
@@ -178,7 +177,7 @@ def _summed_loss(drawn: Random) -> Claim:
     sizes = []
     for reduction in ("sum", "mean"):
         w = torch.ones(3, dtype=torch.float64, requires_grad=True)
-        backward(F.mse_loss(x @ w, y, reduction=reduction))
+        torch.autograd.backward(F.mse_loss(x @ w, y, reduction=reduction))
         sizes.append(float(gradient_of(w).norm()))
     ratio = sizes[0] / sizes[1]
     return Claim(

@@ -13,7 +13,6 @@ from chainrule.study.experiments.zero_weights import distinct_rows
 from chainrule.study.practice.families.claims import (
     Claim,
     Fact,
-    backward,
     close,
     either,
     gradient_of,
@@ -24,7 +23,7 @@ from chainrule.study.practice.families.drawing import row, shown
 def _slope(function: object, x: float) -> float:
     assert callable(function)
     point = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    backward(function(point))
+    torch.autograd.backward(function(point))
     return float(gradient_of(point))
 
 
@@ -55,7 +54,7 @@ def _same_signs(drawn: Random) -> Claim:
     functions = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "ReLU": torch.relu}
     inputs = functions[name](torch.linspace(-1, 2, count, dtype=torch.float64))
     w = torch.zeros(count, dtype=torch.float64, requires_grad=True)
-    backward(-(w @ inputs))
+    torch.autograd.backward(-(w @ inputs))
     signs = sorted(set(gradient_of(w).sign().tolist()) - {0.0})
     return Claim(
         f"If all {count} inputs of a unit are outputs of {name} units, then for a single example "
@@ -97,7 +96,7 @@ def _relu_against(drawn: Random) -> Claim:
     largest = 4 if name == "sigmoid" else 1
     x = torch.linspace(0.001, 8, 400, dtype=torch.float64, requires_grad=True)
     function = torch.sigmoid if name == "sigmoid" else torch.tanh
-    backward(function(x).sum())
+    torch.autograd.backward(function(x).sum())
     ratio = float((1 / gradient_of(x)).min())
     return Claim(
         f"For every score above 0 the local gradient of ReLU is at least {times} times that of "
@@ -112,7 +111,7 @@ def _chain(drawn: Random) -> Claim:
     value: Tensor = start
     for place in range(layers):
         value = torch.sigmoid(weight * value - (weight / 2 if place else 0.0))
-    backward(value)
+    torch.autograd.backward(value)
     found = float(gradient_of(start))
     return Claim(
         f"Through {layers} sigmoid units in a row, all weights {shown(weight)}, the gradient "
@@ -144,7 +143,7 @@ def _recurrence(drawn: Random) -> Claim:
     value: Tensor = state
     for _ in range(steps):
         value = weight * value
-    backward(value)
+    torch.autograd.backward(value)
     size = abs(float(gradient_of(state)))
     return Claim(
         f"Through {steps} steps of the linear recurrence `h <- {shown(weight)} * h` the size of "
@@ -166,7 +165,7 @@ def _alike(drawn: Random) -> Claim:
     optimizer, inputs = torch.optim.SGD(module.parameters(), lr=0.5), torch.randn(16, 3).double()
     for _ in range(10):
         optimizer.zero_grad()
-        backward(F.cross_entropy(module(inputs), (inputs[:, 0] > 0).long()))
+        torch.autograd.backward(F.cross_entropy(module(inputs), (inputs[:, 0] > 0).long()))
         optimizer.step()
     count = distinct_rows(first.weight.detach())
     return Claim(
@@ -180,7 +179,7 @@ def _alike(drawn: Random) -> Claim:
 def _zero_input(drawn: Random) -> Claim:
     name, units = drawn.choice(("weights", "biases")), drawn.randint(2, 10)
     layer = nn.Linear(4, units).double()
-    backward(torch.tanh(layer(torch.zeros(3, 4).double())).sum())
+    torch.autograd.backward(torch.tanh(layer(torch.zeros(3, 4).double())).sum())
     size = float(gradient_of(layer.weight if name == "weights" else layer.bias).abs().max())
     return Claim(
         f"If all inputs of a network are 0, the {name} of its first layer, of {units} tanh units, "
@@ -219,7 +218,7 @@ def _norm_bias(drawn: Random) -> Claim:
     behind, units = drawn.choice(("batchnorm in training mode", "ReLU")), drawn.randint(2, 6)
     layer, x = nn.Linear(3, units).double(), torch.randn(16, 3).double()
     after = nn.BatchNorm1d(units).double() if "norm" in behind else nn.ReLU()
-    backward((after(layer(x)) * torch.randn(16, units).double()).sum())
+    torch.autograd.backward((after(layer(x)) * torch.randn(16, units).double()).sum())
     size = float(gradient_of(layer.bias).abs().max())
     return Claim(
         f"The biases of a linear layer of {units} units in front of {behind} get no gradient.",

@@ -12,7 +12,6 @@ from chainrule.nn.penalties import penalty
 from chainrule.study.practice.families.claims import (
     Claim,
     Fact,
-    backward,
     close,
     either,
 )
@@ -110,7 +109,7 @@ def _decay(drawn: Random) -> Claim:
     said = either(drawn, right, [1 - rate, 1 - strength, 1 - 2 * rate * strength])
     w = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=rate)
-    backward(strength * penalty([w]))
+    torch.autograd.backward(strength * penalty([w]))
     optimizer.step()
     factor = float(w.detach()) / 2
     return Claim(

@@ -34,7 +34,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[[float], float], Callable[[Tensor], Tenso
 
 def _derivative(function: Callable[[Tensor], Tensor], x: float) -> float:
     point = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    function(point).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(function(point))
     assert point.grad is not None
     return float(point.grad)
 
@@ -114,7 +114,7 @@ def _chain(layers: int, weight: float) -> float:
     for place in range(layers):
         bias = 0.0 if place == 0 else -weight / 2
         value = torch.sigmoid(weight * value + bias)
-    value.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(value)
     assert start.grad is not None
     return float(start.grad)
 
@@ -155,7 +155,7 @@ def _known_outputs(outputs: list[float], weights: list[float]) -> float:
     for wanted, weight in zip(outputs, weights, strict=True):
         bias = math.log(wanted / (1 - wanted)) - weight * float(value.detach())
         value = torch.sigmoid(weight * value + bias)
-    value.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(value)
     assert start.grad is not None
     return float(start.grad)
 

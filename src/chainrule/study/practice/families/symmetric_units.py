@@ -64,7 +64,7 @@ def _train(module: nn.Module) -> None:
     optimizer = torch.optim.SGD(module.parameters(), lr=_RATE)
     for _ in range(_STEPS):
         optimizer.zero_grad()
-        F.cross_entropy(module(inputs), targets).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(F.cross_entropy(module(inputs), targets))
         optimizer.step()
 
 
@@ -210,7 +210,7 @@ def _reached(gradient: list[float], x: list[float]) -> bool:
     weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     inputs = torch.tensor(x, dtype=torch.float64)
     upstream = torch.tensor(gradient[0] / x[0], dtype=torch.float64)
-    (weights @ inputs).backward(upstream)  # type: ignore[no-untyped-call]
+    torch.autograd.backward(weights @ inputs, upstream)
     assert weights.grad is not None
     return torch.allclose(weights.grad, torch.tensor(gradient, dtype=torch.float64))
 

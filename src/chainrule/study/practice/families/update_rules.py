@@ -38,7 +38,6 @@ _RULES: dict[str, stepping.Rule] = {
     "sgd": stepping.sgd, "momentum": stepping.momentum, "nesterov": stepping.nesterov,
     "adagrad": stepping.adagrad, "rmsprop": stepping.rmsprop, "adam": stepping.adam,
 }  # fmt: skip
-_STATES = {"momentum": "v", "nesterov": "v", "adagrad": "c", "rmsprop": "c"}
 
 
 def _signed(drawn: Random, least: float, most: float) -> float:

@@ -104,6 +104,6 @@ def _trained(weight: float, rate: float, decay: float, data: float, steps: int) 
     optimizer = torch.optim.SGD([parameter], lr=rate, weight_decay=decay)
     for _ in range(steps):
         optimizer.zero_grad()
-        (data * parameter).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(data * parameter)
         optimizer.step()
     return float(parameter.detach())
