@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from benchmarks import (
     checking,
@@ -17,9 +16,8 @@ from benchmarks import (
     training_step,
     watching,
 )
-from benchmarks.measure import machine
+from benchmarks.measure import keep
 
-RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = {
     "checking": checking.measure,
     "describing": describing.measure,
@@ -34,14 +32,12 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run all benchmarks, or those named, and write ``results/NAME.json``."""
-    RESULTS.mkdir(exist_ok=True)
+    """Run all benchmarks, or those named, and keep them in ``results/NAME.json``."""
     for name in sys.argv[1:] or list(BENCHMARKS):
         measure = BENCHMARKS[name]
         numbers = measure()
         print(f"{name}: {json.dumps(numbers, indent=2)}")
-        record = {"machine": machine(), "numbers": numbers}
-        (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+        keep(name, numbers)
 
 
 if __name__ == "__main__":

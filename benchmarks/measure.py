@@ -15,6 +15,7 @@ from typing import Any
 from chainrule.record.environment import hardware, versions
 
 ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
 
 
 def apart(module: str, *words: str, packages: Path | None = None, **environment: str) -> str:
@@ -50,6 +51,20 @@ def numbers_apart(module: str, *words: str, **options: Any) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
     return {"versions": versions(), "hardware": hardware("cpu")}
+
+
+def keep(name: str, numbers: object) -> None:
+    """Write numbers to ``results/NAME.json``, instead of those of the same hardware before."""
+    path, record = RESULTS / f"{name}.json", {"machine": machine(), "numbers": numbers}
+    RESULTS.mkdir(exist_ok=True)
+    before = json.loads(path.read_text()) if path.exists() else []
+    others = [item for item in before if _hardware(item) != _hardware(record)]
+    path.write_text(json.dumps([*others, record], indent=2) + "\n")
+
+
+def _hardware(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes numbers comparable; memory as the system counts it moves by some pages."""
+    return tuple(record["machine"]["hardware"][name] for name in ("cpu", "cores", "accelerator"))
 
 
 def alternate(

@@ -10,6 +10,7 @@ import torch
 from benchmarks.speed.case import CASES, MOMENTUM, PADDING, RATE, Case, Stopwatch, images
 
 import chainrule
+from chainrule.training.allocator import memory_kept
 from chainrule.training.choosing import choose
 from chainrule.training.data.dataset import Dataset, Part, statistics
 from chainrule.training.execution import threads
@@ -62,7 +63,7 @@ def bare(case: Case) -> None:
     execution = choose(module, dataset, recipe).execution
     step = Step(execution.place(module).train(), recipe, "classification", execution)
     minibatch = next(Minibatches(dataset, recipe, execution).epoch(0))
-    with threads(execution.threads):
+    with threads(execution.threads), memory_kept():
         while True:
             step.gradients(minibatch)
             step.update(RATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import tempfile
@@ -44,31 +45,55 @@ class Goal:
     flip: bool
 
 
+# three convolutions: a network that two cores train to 92 % in minutes
+_SMALL = ", ".join(f"CONV3-{width} b0, POOL2, BN, RELU" for width in (16, 32, 64))
 GOALS = {
-    "fashion-mnist": Goal("fashion-mnist", "vgg-small", 0.92, 6, 128, 0.05, 2, True),
+    "fashion-mnist": Goal("fashion-mnist", f"{_SMALL}, FC-10", 0.92, 16, 128, 0.02, 1, True),
     "digits": Goal("digits", "digits", 0.985, 40, 64, 0.05, 1, False),
 }
 
 
-def reached(steps: int, begun: float, accuracy: float) -> NoReturn:
-    """Say so, and end."""
-    seconds = time.perf_counter() - begun
-    print(json.dumps({"steps": steps, "seconds": seconds, "accuracy": accuracy}), flush=True)
-    raise SystemExit
+@dataclass(frozen=True)
+class Clock:
+    """Seconds from the start of a run; printed with what was reached.
+
+    Attributes:
+        importing: seconds that PyTorch took to import its compiler. It does so at the first
+            optimizer of a process, so that both loops pay it once.
+        begun: when the run began.
+    """
+
+    importing: float
+    begun: float
+
+    @classmethod
+    def start(cls) -> Clock:
+        """Import PyTorch's compiler, then begin."""
+        before = time.perf_counter()
+        importlib.import_module("torch._dynamo")
+        begun = time.perf_counter()
+        return cls(begun - before, begun)
+
+    def reached(self, steps: int, accuracy: float) -> NoReturn:
+        """Say so, and end."""
+        seconds = time.perf_counter() - self.begun
+        found = {"steps": steps, "seconds": seconds, "accuracy": accuracy}
+        print(json.dumps(found | {"importing": self.importing}), flush=True)
+        raise SystemExit
 
 
 class Until(Observer):
     """Ends the process when the accuracy is reached."""
 
-    def __init__(self, goal: Goal, begun: float) -> None:
-        self.goal, self.begun = goal, begun
+    def __init__(self, goal: Goal, clock: Clock) -> None:
+        self.goal, self.clock = goal, clock
 
     def epoch_ended(self, report: EpochReport) -> None:
         if (report.validation_accuracy or 0.0) >= self.goal.accuracy:
-            reached(report.step, self.begun, report.validation_accuracy or 0.0)
+            self.clock.reached(report.step, report.validation_accuracy or 0.0)
 
 
-def ours(goal: Goal, data: Dataset, seed: int) -> None:
+def ours(goal: Goal, data: Dataset, seed: int, clock: Clock) -> None:
     """chainrule.train as it is: recorded, its way to compute chosen, all in the time."""
     augment = f"crop={goal.padding}" + (",flip" if goal.flip else "")
     judged = replace(data, validation=data.test)  # both look at the test part after each epoch
@@ -78,7 +103,7 @@ def ours(goal: Goal, data: Dataset, seed: int) -> None:
             judged,
             runs=runs,
             seed=seed,
-            observer=Until(goal, time.perf_counter()),
+            observer=Until(goal, clock),
             epochs=goal.epochs,
             batch_size=goal.batch,
             update_rule="nesterov",
@@ -87,9 +112,8 @@ def ours(goal: Goal, data: Dataset, seed: int) -> None:
         )
 
 
-def plain(goal: Goal, data: Dataset, seed: int) -> None:
+def plain(goal: Goal, data: Dataset, seed: int, clock: Clock) -> None:
     """Dataset, DataLoader, SGD, cosine schedule."""
-    begun = time.perf_counter()
     torch.manual_seed(seed)
     images, side = data.train.inputs, data.input_shape[-1]
     transform = transforms(side, goal.padding, goal.flip, data.mean.tolist(), data.std.tolist())
@@ -110,7 +134,7 @@ def plain(goal: Goal, data: Dataset, seed: int) -> None:
             schedule.step()
         accuracy = accuracy_of(module, tests, data.test.targets)
         if accuracy >= goal.accuracy:
-            reached((epoch + 1) * len(loader), begun, accuracy)
+            clock.reached((epoch + 1) * len(loader), accuracy)
 
 
 def accuracy_of(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
@@ -122,7 +146,6 @@ def accuracy_of(module: nn.Module, inputs: Tensor, labels: Tensor) -> float:
 
 if __name__ == "__main__":
     given = GOALS[sys.argv[1]]
-    {"ours": ours, "plain": plain}[sys.argv[2]](
-        given, chainrule.load_data(given.data), int(sys.argv[3])
-    )
-    print(json.dumps({"steps": None, "seconds": None, "accuracy": None}))
+    loop = {"ours": ours, "plain": plain}[sys.argv[2]]
+    loop(given, chainrule.load_data(given.data), int(sys.argv[3]), Clock.start())
+    print(json.dumps({"steps": None, "seconds": None, "accuracy": None, "importing": None}))

@@ -14,6 +14,7 @@ from chainrule.network.source import describe_name
 from chainrule.record.environment import hardware, versions
 from chainrule.record.run import RunRecord
 from chainrule.record.store import RunStore
+from chainrule.training.allocator import memory_kept
 from chainrule.training.choosing import choose
 from chainrule.training.data.dataset import Dataset
 from chainrule.training.data.load import dataset_names
@@ -80,6 +81,8 @@ def train(
             torch.random.fork_rng(_forked(here.device), device_type=_family(device))
         )
         torch.manual_seed(chosen.seed)
+        if here.device.type == "cpu":
+            stack.enter_context(memory_kept())
         with here.together():
             record = _record(runs, resume, here)
             if record is None:
