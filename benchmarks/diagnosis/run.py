@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.diagnosis.suite import Entry, entries
+from benchmarks.measure import RESULTS
 
-RESULTS = Path(__file__).parents[1] / "results"
 _NEAR = 2  # lines from a marked one that still count
 
 

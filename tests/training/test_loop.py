@@ -221,7 +221,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path, digits: Dataset) 
     best = int(np.argmin(losses))
     assert [event.kind for event in loop.store.events(loop.run)] == ["early-stopping"]
     assert len(losses) == best + 3 < 40
-    assert [path.name for path in loop.checkpoints.glob("best-*")] == [loop.progress.best]
+    assert [path.name for path in loop.saving.folder.glob("best-*")] == [loop.progress.best]
     module.eval()
     with torch.no_grad():
         scores = module(digits.normalize(digits.validation.inputs))

@@ -5,23 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from chainrule.errors import TrainingError
 from chainrule.record.store import RunStore
-from chainrule.training.averaging import go_on, moving_average
-from chainrule.training.checkpoint import (
-    Checkpoint,
-    load_average,
-    load_updates,
-    load_weights,
-    prune_checkpoints,
-    save_checkpoint,
-)
+from chainrule.training.averaging import moving_average
+from chainrule.training.checkpoint import Checkpoint
 from chainrule.training.data.dataset import Dataset
 from chainrule.training.distributed import World
 from chainrule.training.evaluation import evaluate
@@ -32,6 +24,7 @@ from chainrule.training.observer import EpochReport, Observer
 from chainrule.training.phases import Phases
 from chainrule.training.progress import Progress
 from chainrule.training.recipe import Recipe
+from chainrule.training.saving import Saving
 from chainrule.training.schedule import Schedule
 from chainrule.training.sharding import is_sharded
 from chainrule.training.shortage import enough_memory
@@ -96,7 +89,6 @@ class Loop:
         self.phases, self.here = phases or Phases(), here or World()
         self.module, self.dataset, self.recipe = module, dataset, recipe
         self.store, self.run, self.observer = store, run, observer
-        self.checkpoints: Path = store.path(run) / "checkpoints"
         self.progress = Progress()
         self.step = Step(module, recipe, dataset.task, execution, self.phases, self.here)
         self.minibatches = Minibatches(dataset, recipe, execution, self.here)
@@ -104,6 +96,8 @@ class Loop:
         self.schedule = schedule_of(recipe, self.per_epoch)
         decay = recipe.average_weights
         self.average = None if decay is None else moving_average(module, decay)
+        checkpoints = store.path(run) / "checkpoints"
+        self.saving = Saving(checkpoints, module, self.step, self.average, self.here)
         self._most_waiting = 0 if self.step.device.type == "cpu" else _WAITING
         self._waiting: list[_Update] = []
         self._rows: list[tuple[int, dict[str, float]]] = []
@@ -122,13 +116,7 @@ class Loop:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
-        load_weights(checkpoint.path, self.module)
-        load_updates(checkpoint.path, self.step.optimizer)
-        self.progress = Progress(**checkpoint.state)
-        self.step.scaler.load_state_dict(self.progress.scaler)
-        if self.average is not None:
-            load_average(checkpoint.path, self.average.module)
-            go_on(self.average, self.progress.step)
+        self.progress = self.saving.go_on(checkpoint)
 
     def fit(self, interrupt: Interrupt) -> bool:
         """Train to the end of the recipe; False when interrupted (saved, resumable).
@@ -156,7 +144,7 @@ class Loop:
             message = f"no better validation loss for {progress.waited} epochs"
             if self.here.main:
                 self.store.note(self.run, progress.step, "early-stopping", message)
-        self._take_the_weights_to_keep()
+        self.saving.take_the_weights_to_keep(progress)
         return True
 
     def _is_stopped(self, interrupt: Interrupt) -> bool:
@@ -281,18 +269,7 @@ class Loop:
         progress.waited += 1
         if progress.best_loss is None or validation_loss < progress.best_loss:
             progress.best_loss, progress.waited = validation_loss, 0
-            # a name of its own: the one before is removed only when a step checkpoint knows this
-            progress.best = f"best-{progress.step:09d}"
-            self._write_checkpoint(progress.best)
-
-    def _take_the_weights_to_keep(self) -> None:
-        best = self.here.agreed(self.progress.best)  # and the first process has written it
-        if best is not None and self.average is None:
-            load_weights(self.checkpoints / best, self.module)
-        elif best is not None:
-            load_average(self.checkpoints / best, self.module)
-        elif self.average is not None:
-            self.module.load_state_dict(self.average.module.state_dict())
+            self.saving.save_best(progress)
 
     def _keep(self, final: bool) -> None:
         """Report and save when it is time to."""
@@ -316,22 +293,5 @@ class Loop:
 
     def _save(self) -> None:
         self.report()  # first, so that a checkpoint never stands for metrics that are not there
-        self._write_checkpoint(f"step-{self.progress.step:09d}")
-        if self.here.main:
-            prune_checkpoints(self.checkpoints, self.progress.best)
+        self.saving.save(self.progress)
         self._saved = time.monotonic()
-
-    def _write_checkpoint(self, name: str) -> None:
-        if not self.here.main and not is_sharded(self.module):
-            return
-        self.progress.scaler = self.step.scaler.state_dict()
-        save_checkpoint(
-            self.checkpoints,
-            name,
-            self.progress.step,
-            self.module,
-            self.step.optimizer,
-            asdict(self.progress),
-            average=None if self.average is None else self.average.module,
-            write=self.here.main,
-        )

@@ -95,7 +95,7 @@ class Session:
             yield
 
     def _resume(self) -> None:
-        found = latest_checkpoint(self.loop.checkpoints) if self.here.main else None
+        found = latest_checkpoint(self.loop.saving.folder) if self.here.main else None
         checkpoint = self.here.agreed(found)
         if checkpoint is not None:
             self.loop.resume(checkpoint)
