@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from chainrule.analysis.compare import compare
 from chainrule.analysis.convolutionalize import convolutionalization, convolutionalize
+from chainrule.analysis.describe import describe
 from chainrule.analysis.effective import effective_field
 from chainrule.errors import NetworkError, ShapeError
 from chainrule.network.source import network
@@ -115,6 +116,19 @@ def test_the_network_itself_stays_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert answer.larger_output == (10, 4, 2)
     assert answer.largest_difference < 1e-6
+
+
+def test_the_new_network_can_be_described() -> None:
+    """LeNet-5 on its training size does the same work as before, layer by layer."""
+    described = describe(convolutionalize("lenet5"), (1, 28, 28))
+    before = describe("lenet5")
+    assert (described.totals.macs, described.totals.parameters) == (
+        before.totals.macs,
+        before.totals.parameters,
+    )
+    assert not [finding.code for finding in described.findings if finding.code == "unused-layer"]
+    wider = describe(convolutionalize("lenet5"), (1, 40, 40))
+    assert wider.layers[-1].output[-2:] == (4, 4)
 
 
 class ByFunction(nn.Module):

@@ -165,6 +165,7 @@ class _Rewriter:
             elif node.op in ("call_function", "call_method"):
                 self._function(node)
         self._graph.lint()
+        self._module.delete_all_unused_submodules()  # a layer that only flattened
         self._module.recompile()
         if not self.replaced:
             raise NetworkError("the network has no fully-connected layer and no global pooling")
