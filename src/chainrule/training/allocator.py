@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from typing import Any
 
 # parameters of mallopt(3)
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _MIB = 2**20
 # blocks from 32 MiB on are mapped one by one, as ever: in the heap glibc before 2.38 may not find
 # an aligned block again that it has freed, and the heap would grow
-_KEEPING = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 * _MIB}
+_KEEPING = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: -1}
 # glibc's own, its two thresholds where it raises them to by itself in a process with large blocks:
 # from the first call of mallopt on it no longer moves them
-_USUAL = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB, _TOP_PAD: 128 * 1024}
+_USUAL = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB}
 
 
 @contextmanager
