@@ -130,7 +130,7 @@ class _Copier:
         if isinstance(module, torch.jit.ScriptModule):
             scripted: nn.Module = self._remember(module, copy.deepcopy(module).to("cpu"))
             return scripted
-        # not by the class: that of a traced graph (torch.fx) would make another one, without forward
+        # not by its own __new__: that of a traced graph (torch.fx) makes a class without forward
         twin: nn.Module = self._remember(module, object.__new__(type(module)))
         attributes = twin.__dict__
         for name, value in module.__dict__.items():
